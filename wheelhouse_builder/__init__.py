@@ -1,0 +1,3 @@
+"""Builds the musllinux wheels that are missing, proves that they load on Alpine, and publishes a wheelhouse."""
+
+__version__ = "0.1.0"

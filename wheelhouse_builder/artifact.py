@@ -1,0 +1,76 @@
+"""What travels through the pipeline: source distributions, source trees and wheels, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import parse_wheel_filename
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from packaging.tags import Tag
+    from packaging.utils import BuildTag, NormalizedName
+    from packaging.version import Version
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file that the lock names: where it is and what it must be."""
+
+    name: NormalizedName
+    version: Version | None  # None: a direct URL whose file name tells no version
+    filename: str
+    url: str  # https://, http:// or file://
+    sha256: str  # hexadecimal
+    size: int | None = None  # bytes
+    upload_time: datetime | None = None  # UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sdist(RemoteFile):
+    """A source distribution, to be built."""
+
+    @property
+    def source_id(self) -> str:
+        """What identifies the content: its digest."""
+        return self.sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel(RemoteFile):
+    """An upstream wheel, to be fetched."""
+
+    @property
+    def tags(self) -> frozenset[Tag]:
+        """The compatibility tags in the file name."""
+        return parse_wheel_filename(self.filename)[-1]
+
+    @property
+    def build(self) -> BuildTag:
+        """The build tag in the file name, `()` without one."""
+        return parse_wheel_filename(self.filename)[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTree:
+    """A local directory, to be built."""
+
+    name: NormalizedName
+    version: Version | None
+    path: str  # absolute
+    digest: str  # sha256 over its files, without what version control and builds leave behind
+
+    @property
+    def source_id(self) -> str:
+        """What identifies the content: its digest."""
+        return self.digest
+
+
+Source = Sdist | SourceTree
+
+
+def describe(item: RemoteFile | SourceTree) -> str:
+    """`cffi 2.1.1`, for people."""
+    return f"{item.name} {item.version}" if item.version else item.name

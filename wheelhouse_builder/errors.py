@@ -1,0 +1,66 @@
+"""Every error a user can meet: what is wrong, with which input, and what to do next.
+
+An error class carries its exit code (`DESIGN.md`, "Commands"); an instance carries a message, an optional `hint` (the
+remedy) and nothing that has to be parsed out of text again. `cli.main` prints it; nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WhbError(Exception):
+    """Base of all errors that are the user's or the machine's, not ours: shown without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class JobError(WhbError):
+    """One job failed; the others go on (exit code 1)."""
+
+    def __init__(self, message: str, *, hint: str | None = None, log: Path | None = None, tail: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log = log
+        self.tail = tail
+
+
+class DownloadError(JobError):
+    """A file could not be had, or what came is not what the lock promised."""
+
+
+class UsageError(WhbError):
+    """Wrong options, settings or input files."""
+
+    exit_code = 2
+
+
+class ResolveError(WhbError):
+    """The requirements cannot be resolved for a target."""
+
+    exit_code = 3
+
+
+class MachineError(WhbError):
+    """This machine lacks what is needed; the hint says how to get it."""
+
+    exit_code = 4
+
+
+class DamagedError(WhbError):
+    """The wheelhouse or its index is not what it should be."""
+
+    exit_code = 5
+
+
+class Cancelled(WhbError):  # noqa: N818 - what happened is no error
+    """The run was interrupted; whatever was finished is kept."""
+
+    exit_code = 130

@@ -1,0 +1,77 @@
+"""What happens, told as typed events.
+
+Progress bars, logs, JSON lines and the report listen; the pipeline prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Level(StrEnum):
+    """How much a note matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"  # something that it depends on failed
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something worth saying that belongs to no job."""
+
+    text: str
+    level: Level = Level.INFO
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStarted:
+    """A job left the queue."""
+
+    job: str  # its id, unique in the run
+    title: str  # for people: "cffi 2.1.1 for cp312-musllinux_1_2_aarch64"
+    log: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPhase:
+    """A running job does something else now: `download`, `unpack`, `build`, `repair`, `verify`, `store`."""
+
+    job: str
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFinished:
+    """A job ended. `seconds` is wall time."""
+
+    job: str
+    title: str
+    outcome: Outcome
+    seconds: float
+    message: str = ""
+    hint: str = ""
+    log: Path | None = None
+    tail: str = ""  # the last lines of the log of a failed job
+
+
+Event = Note | JobStarted | JobPhase | JobFinished
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,176 @@
+"""The one way to start a subprocess.
+
+An argument list, never shell text; an environment chosen by us; its own process group, killed whole on a time-out or
+when the run is cancelled; output to a log file.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.errors import Cancelled, JobError, MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# What a subprocess may inherit: where programs are, how text is encoded, how the network is reached. Nothing that steers
+# a compiler or holds a token (LD_*, CFLAGS, PYTHONPATH, GITHUB_TOKEN …).
+PASSED_ENVIRONMENT = frozenset(
+    "PATH LANG LC_ALL LC_CTYPE TERM TZ USER LOGNAME "
+    "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy "
+    "SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE".split()
+)
+
+_TAIL_BYTES = 4096
+_GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.05
+
+
+def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The allow-listed part of this process's environment, with `extra` over it."""
+    return {name: value for name, value in os.environ.items() if name in PASSED_ENVIRONMENT} | dict(extra or {})
+
+
+@dataclass
+class Canceller:
+    """Ends a run: `cancel()` once, from a signal handler or another thread; every `run()` under it then stops."""
+
+    _event: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Stop what runs under this canceller, and start nothing more."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel()` was called."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the run was cancelled."""
+        if self.cancelled:
+            raise Cancelled("interrupted", hint="whatever was finished is kept; run the same command again to go on")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A subprocess that ended by itself with exit code 0."""
+
+    output: str  # standard output; empty when it went to a log
+    seconds: float
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    log: Path | None = None,
+    timeout: float | None = None,
+    canceller: Canceller | None = None,
+    what: str | None = None,
+) -> Completed:
+    """Run a program to its end.
+
+    `env` is the whole environment (see `base_environment`). With `log`, both output streams are appended to that file;
+    without it standard output is returned and standard error kept for the error message. `timeout` is in seconds.
+    `what` names the step in messages.
+    Raises `MachineError` if the program is not there, `JobError` if it fails or takes too long, `Cancelled`.
+    """
+    command = [os.fspath(part) for part in argv]
+    name = what or os.path.basename(command[0])  # noqa: PTH119 - a name, not a path
+    if canceller is not None:
+        canceller.check()
+    started = time.monotonic()
+    if log is not None:
+        with log.open("ab") as stream:
+            stream.write(f"$ {' '.join(command)}\n".encode())
+            stream.flush()
+            process = _start(command, env, cwd, stdout=stream, stderr=stream)
+            _wait(process, timeout, canceller, name, log)
+        output, errors = "", ""
+    else:
+        process = _start(command, env, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, errors = _communicate(process, timeout, canceller, name)
+    if process.returncode != 0:
+        tail = errors or output if log is None else tail_of(log)
+        raise JobError(f"{name} failed with exit code {process.returncode}", log=log, tail=tail[-_TAIL_BYTES:].strip())
+    return Completed(output, time.monotonic() - started)
+
+
+def tail_of(log: Path, lines: int = 25) -> str:
+    """The last lines of a log file."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def _start(command: list[str], env: Mapping[str, str], cwd: Path | None, **streams: object) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True, **streams
+        )
+    except FileNotFoundError as error:
+        raise MachineError(f"{error.filename!r} is not there", hint="`whb doctor` says what is missing") from error
+
+
+def _wait(
+    process: subprocess.Popen[bytes], timeout: float | None, canceller: Canceller | None, name: str, log: Path | None
+) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                process.wait(_POLL_SECONDS)
+                return
+            except subprocess.TimeoutExpired:
+                if canceller is not None:
+                    canceller.check()
+                if deadline is not None and time.monotonic() > deadline:
+                    tail = tail_of(log) if log else ""
+                    raise JobError(f"{name} took longer than {timeout:g} s", log=log, tail=tail) from None
+    finally:
+        kill_group(process)
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], timeout: float | None, canceller: Canceller | None, name: str
+) -> tuple[str, str]:
+    collected: list[bytes] = []
+    reader = threading.Thread(target=lambda: collected.extend(process.communicate()), daemon=True)
+    reader.start()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while reader.is_alive():
+            reader.join(_POLL_SECONDS)
+            if canceller is not None:
+                canceller.check()
+            if deadline is not None and time.monotonic() > deadline:
+                raise JobError(f"{name} took longer than {timeout:g} s")
+    finally:
+        kill_group(process)
+    reader.join()
+    output, errors = collected
+    return output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started: politely, then not."""
+    for number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            break  # nothing left in the group
+        if process.returncode is None:
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+    process.wait()

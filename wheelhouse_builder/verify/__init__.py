@@ -1,0 +1,1 @@
+"""Evidence that a wheel loads on Alpine."""
