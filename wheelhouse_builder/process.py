@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# What a subprocess may inherit: where programs are, how text is encoded, how the network is reached. Nothing that steers
-# a compiler or holds a token (LD_*, CFLAGS, PYTHONPATH, GITHUB_TOKEN …).
+# What a subprocess may inherit: where programs are, how text is encoded, how the network is reached. Nothing that
+# steers a compiler or holds a token (LD_*, CFLAGS, PYTHONPATH, GITHUB_TOKEN …).
+_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 PASSED_ENVIRONMENT = frozenset(
-    "PATH LANG LC_ALL LC_CTYPE TERM TZ USER LOGNAME "
-    "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy "
-    "SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE".split()
+    ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "USER", "LOGNAME", *_NETWORK, *_CERTIFICATES]
 )
 
 _TAIL_BYTES = 4096

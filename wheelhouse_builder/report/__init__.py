@@ -1,1 +1,1 @@
-"""TODO"""
+"""What a run did, for people and for machines."""

@@ -1,0 +1,201 @@
+"""The plan: what happens to each package of each lock, and the jobs that it takes. Pure: values in, values out.
+
+For each (package, target) one decision: *reuse* what the wheelhouse or the build cache has, *fetch* the upstream wheel,
+*build* from source, or *impossible*. One job is one source built for one target; the jobs of one source for one
+architecture follow each other, lowest Python first, because an abi3 or pure wheel of the first serves the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from packaging.utils import BuildTag, parse_wheel_filename
+
+from wheelhouse_builder.artifact import Sdist, Source, SourceTree, Wheel
+from wheelhouse_builder.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from packaging.tags import Tag
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+
+class Action(StrEnum):
+    """What is done to have a package for a target."""
+
+    REUSE = "reuse"
+    FETCH = "fetch"
+    BUILD = "build"
+    IMPOSSIBLE = "impossible"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What a lock offers for one package and one target: a wheel to fetch, a source to build, or nothing and why."""
+
+    name: NormalizedName
+    version: Version | None
+    target: Target
+    choice: Wheel | Source | None
+    reason: str
+
+
+class Known(Protocol):
+    """A wheel that is there already (`wheelhouse.records.StoredWheel`)."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def source_sha256(self) -> str | None: ...
+    @property
+    def request_key(self) -> str | None: ...
+    @property
+    def built_for(self) -> str | None: ...
+    @property
+    def size(self) -> int: ...
+
+
+class KeyMaker(Protocol):
+    """The digest of all that shapes a build before its build requirements are known; None if it cannot be told here."""
+
+    def __call__(self, source: Source, target: Target) -> str | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What is done for one package and one target, and why."""
+
+    name: NormalizedName
+    version: Version | None
+    target: Target
+    action: Action
+    reason: str
+    filename: str | None = None  # of the wheel, where it is known before a build
+    wheel: Wheel | None = None  # to fetch
+    job: str | None = None  # the id of the job that provides it
+    size: int | None = None  # bytes, where known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One source to be built for one target. `after` are jobs whose result may serve this target too."""
+
+    source: Source
+    target: Target
+    request_key: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """`cffi-2.1.1-cp312-musllinux_1_2_aarch64`: unique in a plan, and safe as a file name."""
+        version = f"-{self.source.version}" if self.source.version else ""
+        return f"{self.source.name}{version}-{self.target}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All decisions and jobs of a run, in a stable order."""
+
+    decisions: tuple[Decision, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    targets: tuple[Target, ...] = field(default=())
+
+    def of(self, action: Action) -> tuple[Decision, ...]:
+        """The decisions of one kind."""
+        return tuple(decision for decision in self.decisions if decision.action is action)
+
+
+def make_plan(
+    candidates: Iterable[Candidate], stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
+) -> Plan:
+    """Decide for each candidate. `stored` is what the wheelhouse holds, `cached` what any earlier run built here."""
+    decisions: list[Decision] = []
+    jobs: dict[str, Job] = {}
+    ordered = sorted(candidates, key=lambda candidate: (candidate.name, candidate.target))
+    for candidate in ordered:
+        decision, job = _decide(candidate, stored, cached, request_key)
+        decisions.append(decision)
+        if job is not None:
+            jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
+    targets = sorted({candidate.target for candidate in ordered})
+    return Plan(decisions=tuple(decisions), jobs=tuple(jobs.values()), targets=tuple(targets))
+
+
+def _decide(
+    candidate: Candidate, stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
+) -> tuple[Decision, Job | None]:
+    def decided(action: Action, reason: str, **more: object) -> Decision:
+        return Decision(
+            name=candidate.name,
+            version=candidate.version,
+            target=candidate.target,
+            action=action,
+            reason=reason,
+            **more,  # type: ignore[arg-type]  # the optional fields of Decision, by name
+        )
+
+    choice = candidate.choice
+    if choice is None:
+        return decided(Action.IMPOSSIBLE, candidate.reason), None
+    if isinstance(choice, Wheel):
+        if any(wheel.sha256 == choice.sha256 for wheel in stored):
+            reason = "in the wheelhouse: the upstream wheel"
+            return decided(Action.REUSE, reason, filename=choice.filename, size=choice.size), None
+        more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
+        return decided(Action.FETCH, candidate.reason, **more), None
+    if built := best(_built_from(choice, candidate.target, stored, request_key)):
+        reason = "in the wheelhouse: built from this source"
+        return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
+    key = request_key(choice, candidate.target)
+    if key is None:
+        return decided(Action.IMPOSSIBLE, f"no toolchain for {candidate.target} (`whb doctor` says more)"), None
+    job = Job(source=choice, target=candidate.target, request_key=key)
+    if best(_built_from(choice, candidate.target, cached, request_key)):
+        return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job
+    return decided(Action.BUILD, candidate.reason, job=job.id), job
+
+
+def _built_from(source: Source, target: Target, known: Iterable[Known], request_key: KeyMaker) -> list[Known]:
+    """The wheels built from this source with today's inputs that install on the target.
+
+    A wheel built for another target counts when its tags fit (abi3, pure): then the key of *that* target decides.
+    """
+    return [
+        wheel
+        for wheel in known
+        if wheel.source_sha256 == source.source_id
+        and wheel.built_for is not None
+        and target.fits(_tags(wheel.filename))
+        and wheel.request_key == request_key(source, Target.parse(wheel.built_for))
+    ]
+
+
+def best(wheels: Iterable[Known]) -> Known | None:
+    """The one with the highest build tag: what an installer would take."""
+    return max(wheels, key=lambda wheel: _build_tag(wheel.filename), default=None)
+
+
+def _tags(filename: str) -> frozenset[Tag]:
+    return parse_wheel_filename(filename)[-1]
+
+
+def _build_tag(filename: str) -> BuildTag:
+    return parse_wheel_filename(filename)[2]
+
+
+def _predecessors(job: Job, others: Iterable[Job]) -> Iterable[str]:
+    """The job of the same source and architecture for the next lower Python."""
+    same = [
+        other
+        for other in others
+        if other.source.source_id == job.source.source_id
+        and other.target.arch == job.target.arch
+        and other.target.python < job.target.python
+    ]
+    return [max(same, key=lambda other: other.target.python).id] if same else []
