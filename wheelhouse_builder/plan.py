@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from packaging.utils import BuildTag, parse_wheel_filename
 
-from wheelhouse_builder.artifact import Sdist, Source, SourceTree, Wheel
+from wheelhouse_builder.artifact import Source, Wheel
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from packaging.tags import Tag
     from packaging.utils import NormalizedName
