@@ -1,1 +1,1 @@
-"""TODO"""
+"""Engines: how a job becomes a raw wheel."""

@@ -1,0 +1,175 @@
+"""zig as the C and C++ compiler for musl: wrapper scripts, a CMake toolchain file, a CONFIG_SITE file.
+
+The wrappers call the zig binary directly (`python -m ziglang` would start a Python for each compilation, and
+cargo-zigbuild's wrapper costs ten times zig itself: toolchain J).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cached import write_atomically
+from wheelhouse_builder.errors import MachineError
+from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.target import Arch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# One set of flags: zig keeps compiler_rt and libc stubs per set, and a cold one costs a minute (toolchain C.5, K).
+#   -fno-sanitize=all  UBSan traps are on by default and kill valid programs; stands last, since order counts
+#   -g0 -s             debug info is on by default and holds the paths of whichever build filled the cache
+#   -Wno-date-time     zig turns __DATE__ into an error
+_FLAGS = "-g0 -s -Wno-date-time"
+
+# Build systems add a target of their own spelling (cc-rs passes a Rust triple): only ours counts.
+_COMPILER = """\
+#!/bin/sh
+skip=
+for argument do
+  shift
+  if [ -n "$skip" ]; then skip=; continue; fi
+  case $argument in
+    --target=*) ;;
+    -target|--target) skip=1 ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec {zig} {command} -target {target} {flags} "$@" -fno-sanitize=all
+"""
+
+_TOOL = """\
+#!/bin/sh
+exec {zig} {command} "$@"
+"""
+
+_CONFIG_SITE = """\
+# autoconf scripts that packages call without --host must cross-compile too, and must not run what they compiled
+host_alias={target}
+build_alias={machine}-pc-linux-gnu
+cross_compiling=yes
+"""
+
+_CMAKE = """\
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR {arch})
+set(CMAKE_C_COMPILER {bin}/cc)
+set(CMAKE_CXX_COMPILER {bin}/c++)
+set(CMAKE_AR {bin}/ar CACHE FILEPATH "")
+set(CMAKE_RANLIB {bin}/ranlib CACHE FILEPATH "")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+# zig's linker writes no dependency file
+set(CMAKE_C_LINKER_DEPFILE_SUPPORTED FALSE)
+set(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)
+"""
+
+_PROGRAMS = {
+    "extension in C": ("cc", "x.c", "int answer(void) { return 42; }\n", ["-shared", "-fPIC", "-O2"]),
+    "program in C": ("cc", "x.c", "int main(void) { return 0; }\n", ["-O2"]),
+    "extension in C++": (
+        "c++",
+        "x.cc",
+        '#include <string>\nextern "C" unsigned long length(const char *s) { return std::string(s).size(); }\n',
+        ["-shared", "-fPIC", "-O2"],
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZigTools:
+    """The compilers for one architecture, on disk."""
+
+    arch: Arch
+    bin: Path  # folder with cc, c++, ar and ranlib
+    zig: Path
+    version: str  # of ziglang
+    config_site: Path  # for autoconf (CONFIG_SITE)
+    cmake_toolchain: Path
+    environment: Mapping[str, str]  # what a build with these compilers needs
+
+
+def zig_version() -> str | None:
+    """The version of the installed ziglang, None if it is not installed. Starts no subprocess."""
+    try:
+        return metadata.version("ziglang")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def zig_binary() -> Path:
+    """The zig binary of the ziglang wheel. Raises `MachineError` if it is not installed."""
+    spec = util.find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        raise MachineError("zig is not installed", hint="pip install 'wheelhouse-builder[build]'")
+    return Path(spec.origin).parent / "zig"
+
+
+def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
+    """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError` without zig."""
+    zig, version = zig_binary(), zig_version() or "unknown"
+    target = f"{arch}-linux-musl"
+    files = {
+        "bin/cc": _COMPILER.format(zig=zig, command="cc", target=target, flags=_FLAGS),
+        "bin/c++": _COMPILER.format(zig=zig, command="c++", target=target, flags=_FLAGS),
+        "bin/ar": _TOOL.format(zig=zig, command="ar"),
+        "bin/ranlib": _TOOL.format(zig=zig, command="ranlib"),
+        "config.site": _CONFIG_SITE.format(target=target, machine=platform.machine()),
+    }
+    identity = hashlib.sha256("\0".join([version, _CMAKE, *files.values()]).encode()).hexdigest()[:12]
+    root = cache / "toolchains" / f"zig-{version}-{arch}-{identity}"
+    files["toolchain.cmake"] = _CMAKE.format(arch=arch, bin=root / "bin")
+    for name, text in files.items():
+        if not (root / name).exists():
+            write_atomically(root / name, text.encode(), mode=0o755 if name.startswith("bin/") else 0o644)
+    return ZigTools(
+        arch=arch,
+        bin=root / "bin",
+        zig=zig,
+        version=version,
+        config_site=root / "config.site",
+        cmake_toolchain=root / "toolchain.cmake",
+        environment={
+            **zig_caches(cache),
+            "CC": str(root / "bin/cc"),
+            "CXX": str(root / "bin/c++"),
+            "AR": str(root / "bin/ar"),
+            "RANLIB": str(root / "bin/ranlib"),
+            "CONFIG_SITE": str(root / "config.site"),
+        },
+    )
+
+
+def zig_caches(cache: Path) -> dict[str, str]:
+    """Where zig keeps objects and its own libraries: below whb's cache, for all builds."""
+    folder = str(cache / "zig")
+    return {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
+
+
+def is_warm(tools: ZigTools) -> bool:
+    """Whether `warm()` was run for these tools."""
+    return _warm_marker(tools).exists()
+
+
+def warm(tools: ZigTools, *, log: Path, canceller: Canceller) -> None:
+    """Have zig compile its libraries for this architecture now, minutes once, rather than in the first build."""
+    scratch = tools.bin.parent / "warm"
+    scratch.mkdir(exist_ok=True)
+    for what, (compiler, name, source, options) in _PROGRAMS.items():
+        (scratch / name).write_text(source, encoding="utf-8")
+        argv = [tools.bin / compiler, *options, scratch / name, "-o", scratch / "out"]
+        environment = base_environment(tools.environment)
+        run(argv, env=environment, log=log, canceller=canceller, what=f"zig: a first {what} for {tools.arch}")
+    write_atomically(_warm_marker(tools), b"")
+
+
+def _warm_marker(tools: ZigTools) -> Path:
+    """In zig's own cache: where that is emptied, the marker goes too."""
+    return Path(tools.environment["ZIG_GLOBAL_CACHE_DIR"]) / f"warm-{tools.bin.parent.name}"
