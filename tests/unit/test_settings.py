@@ -1,0 +1,195 @@
+"""Settings: every source, their order, and every problem told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, load_settings, show_settings
+from wheelhouse_builder.target import Arch, Target
+
+
+def load(folder: Path, text: str = "", /, **options: object) -> Settings:
+    (folder / "whb.toml").write_text(text, encoding="utf-8")
+    return load_with({}, folder, **options)
+
+
+def load_with(environ: dict[str, str], folder: Path, **options: object) -> Settings:
+    command_line = {name.replace("_", "-"): value for name, value in options.items()}
+    return load_settings(command_line, environ=environ, folder=folder)
+
+
+def problems(folder: Path, text: str = "", **options: object) -> str:
+    with pytest.raises(UsageError) as caught:
+        load(folder, text, **options)
+    return caught.value.message.replace(str(folder), "DIR")
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = load_settings(environ={}, folder=tmp_path)
+    assert settings == Settings()
+    assert settings.archs == (Arch.X86_64, Arch.AARCH64)
+    assert {settings.origin(option) for option in OPTIONS.values()} == {"default"}
+
+
+def test_the_command_line_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
+    text = 'jobs = 1\nengine = "cross"\npythons = ["3.11"]\n'
+    (tmp_path / "whb.toml").write_text(text, encoding="utf-8")
+    settings = load_with({"WHB_JOBS": "2", "WHB_PYTHONS": "3.12, 3.13"}, tmp_path, jobs="3")
+    assert (settings.jobs, settings.pythons) == (3, ((3, 12), (3, 13)))
+    assert settings.origin(OPTIONS["jobs"]) == "--jobs"
+    assert settings.origin(OPTIONS["pythons"]) == "WHB_PYTHONS"
+    assert settings.origin(OPTIONS["engine"]) == str(tmp_path / "whb.toml")
+
+
+def test_targets_are_every_python_on_every_arch(tmp_path: Path) -> None:
+    settings = load(tmp_path, pythons=["3.13", "3.12,3.13"], archs=["arm64", "amd64"])
+    names = ["cp312-musllinux_1_2_aarch64", "cp312-musllinux_1_2_x86_64"]
+    assert settings.targets == tuple(map(Target.parse, [*names, *(name.replace("312", "313") for name in names)]))
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    text = 'requirements = ["app/requirements.txt"]\nwheelhouse = "out"\n[verify]\nrootfs = "/alpine/{python}-{arch}"\n'
+    settings = load(tmp_path, text)
+    assert settings.requirements == (tmp_path / "app/requirements.txt",)
+    assert settings.wheelhouse == tmp_path / "out"
+    assert settings.verify.rootfs == Path("/alpine/{python}-{arch}")
+
+
+def test_paths_of_the_command_line_are_relative_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({"requirements": ["a:b,c.txt"]}, environ={"WHB_CONSTRAINTS": "x.txt:/y.txt"})
+    assert settings.requirements == (tmp_path / "a:b,c.txt",)
+    assert settings.constraints == (tmp_path / "x.txt", Path("/y.txt"))
+
+
+def test_pyproject_is_read_when_there_is_no_whb_toml(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.whb]\njobs = 7\n', encoding="utf-8")
+    assert load_with({}, tmp_path).jobs == 7
+    assert load(tmp_path, "jobs = 8\n").jobs == 8
+
+
+def test_a_package_on_the_command_line_hides_the_requirements_of_the_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, 'requirements = ["r.txt"]\n', packages=["cffi >= 1, < 3"])
+    assert (settings.requirements, settings.packages) == ((), ("cffi >= 1, < 3",))
+
+
+def test_names_are_normalised_and_none_takes_back(tmp_path: Path) -> None:
+    assert load(tmp_path, no_binary=["Foo_Bar,foo.bar", ":all:"]).no_binary == ("foo-bar", ":all:")
+    assert load(tmp_path, 'no-binary = ["cffi"]\n', no_binary=[":none:"]).no_binary == ()
+
+
+def test_package_and_target_tables(tmp_path: Path) -> None:
+    text = '[packages.Py_Lib]\nlibraries = ["zlib"]\n[cross.target-trees]\ncp312-musllinux_1_2_x86_64 = "tree"\n'
+    settings = load(tmp_path, text)
+    assert settings.package_tables == {"py-lib": {"libraries": ["zlib"]}}
+    assert settings.cross.target_trees == {"cp312-musllinux_1_2_x86_64": tmp_path / "tree"}
+
+
+def test_tables_of_other_commands_are_accepted(tmp_path: Path) -> None:
+    load(tmp_path, '[serve]\nport = 1\n[refresh]\nmin-age = "3 days"\n[container]\nengine = "podman"\n')
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    lines = ['pyhtons = ["3.12"]', 'jobs = "2"', 'archs = "amd64"', "pythons = [3.10]", '[verify]\nengine = "dokcer"']
+    (tmp_path / "whb.toml").write_text("\n".join([*lines, "[packages]\nx = 1"]), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load_with({"WHB_OFFLINE": "maybe"}, tmp_path, pythons=["3.10"], packages=["c ffi"])
+    head, *told = caught.value.message.replace(str(tmp_path), "DIR").splitlines()
+    assert head == "9 problems in the settings:"
+    assert told[:6] == [
+        "DIR/whb.toml: unknown setting 'pyhtons' (did you mean pythons?)",
+        "DIR/whb.toml: jobs must be a whole number, not '2'",
+        "DIR/whb.toml: archs must be a list of strings, not 'amd64'",
+        "DIR/whb.toml: pythons must be a list of strings, not [3.1]",
+        "DIR/whb.toml: verify.engine: 'dokcer' is none of auto, docker, podman, chroot, off (did you mean docker?)",
+        "DIR/whb.toml: packages.x must be a table",
+    ]
+    assert told[6] == "WHB_OFFLINE: 'maybe' is neither true nor false"
+    assert {line.partition(":")[0] for line in told[7:]} == {"--package", "--python"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("verify = 1", "DIR/whb.toml: verify must be a table"),
+        ("jobs = true", "DIR/whb.toml: jobs must be a whole number, not True"),
+        ("jobs = 0", "DIR/whb.toml: jobs: '0' is not a whole number above zero"),
+        ('musl = "1.1"', "DIR/whb.toml: musl: unknown musl '1.1' (use 1.2: the series of every Alpine since 3.13)"),
+        ('musl-floor = "1.2"', "DIR/whb.toml: musl-floor: unknown musl release '1.2' (write it as 1.2.5)"),
+        ("[cross]\ntrees = 1", "DIR/whb.toml: unknown setting 'cross.trees' (did you mean cross.target-trees?)"),
+        ("[cross]
+target-trees = 1", "DIR/whb.toml: cross.target-trees must be a table"),
+        ("[packages.a-b]\n[packages.A_B]", "DIR/whb.toml: packages.A_B: a-b is there twice"),
+        ("jobs = ]", "DIR/whb.toml: Invalid value (at line 1, column 8)"),
+    ],
+)  # fmt: skip
+def test_one_problem(tmp_path: Path, text: str, message: str) -> None:
+    assert problems(tmp_path, text) == message
+
+
+def test_one_name_cannot_be_in_both_lists(tmp_path: Path) -> None:
+    message = problems(tmp_path, 'only-binary = ["cffi"]\n', no_binary=["CFFI"])
+    assert message == "no-binary and only-binary both name cffi"
+
+
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.toml: No such file"):
+        load_settings(environ={}, config_file=tmp_path / "gone.toml")
+
+
+def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_cache() == Path("/x/whb")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative is to be ignored")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert default_cache() == Path("/home/me/.cache/whb")
+
+
+def test_what_is_shown_is_toml_that_gives_the_same_settings(tmp_path: Path) -> None:
+    settings = load(tmp_path, no_binary=["cffi"], jobs="3", pythons=["3.12"])
+    (tmp_path / "again").mkdir()
+    again = load(tmp_path / "again", show_settings(settings))
+    assert again == settings
+    assert 'no-binary = ["cffi"]  # --no-binary' in show_settings(settings)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(OPTIONS)) | st.text(max_size=6), values, max_size=4))
+def test_any_toml_gives_settings_or_a_usage_error(content: dict[str, object]) -> None:
+    """Whatever a file says, the answer is settings or an error that names the file."""
+    from unittest import mock
+
+    with (
+        mock.patch.object(Path, "read_text", return_value=""),
+        mock.patch.object(tomllib, "loads", return_value=content),
+    ):
+        assert complaint({}, Path("/w/whb.toml")) in {"", "/w/whb.toml"}
+
+
+@given(st.dictionaries(st.sampled_from([option.variable for option in OPTIONS.values()]), st.text(max_size=12)))
+def test_any_environment_gives_settings_or_a_usage_error(environ: dict[str, str]) -> None:
+    assert complaint(environ, None) in {"", *environ}
+
+
+def complaint(environ: dict[str, str], file: Path | None) -> str:
+    """The source that the (first) problem names, "" if there is none."""
+    try:
+        load_settings(environ=environ, folder=Path("/nowhere"), config_file=file)
+    except UsageError as error:
+        lines = [line for line in error.message.splitlines() if not line.endswith("problems in the settings:")]
+        return "" if lines[0].startswith("no-binary and only-binary") else lines[0].partition(":")[0]
+    return ""
