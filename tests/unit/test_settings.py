@@ -125,8 +125,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         ('musl = "1.1"', "DIR/whb.toml: musl: unknown musl '1.1' (use 1.2: the series of every Alpine since 3.13)"),
         ('musl-floor = "1.2"', "DIR/whb.toml: musl-floor: unknown musl release '1.2' (write it as 1.2.5)"),
         ("[cross]\ntrees = 1", "DIR/whb.toml: unknown setting 'cross.trees' (did you mean cross.target-trees?)"),
-        ("[cross]
-target-trees = 1", "DIR/whb.toml: cross.target-trees must be a table"),
+        ("[cross]\ntarget-trees = 1", "DIR/whb.toml: cross.target-trees must be a table"),
         ("[packages.a-b]\n[packages.A_B]", "DIR/whb.toml: packages.A_B: a-b is there twice"),
         ("jobs = ]", "DIR/whb.toml: Invalid value (at line 1, column 8)"),
     ],
