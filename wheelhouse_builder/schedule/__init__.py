@@ -1,1 +1,1 @@
-"""TODO"""
+"""What runs when: a ready queue, longest remaining path first, and executors."""

@@ -109,8 +109,8 @@ def _candidates(python: tuple[int, int], cache: Path) -> Iterator[tuple[str, Pat
         "/opt/python": (Path("/opt/python"), f"cp{python[0]}{python[1]}-cp{python[0]}{python[1]}/bin/{name}"),
         "/usr/local": (Path("/usr/local/bin"), name),
     }
-    for origin, (folder, pattern) in managed.items():
-        for path in sorted(folder.glob(pattern), reverse=True):
+    for origin, (place, pattern) in managed.items():
+        for path in sorted(place.glob(pattern), reverse=True):
             yield origin, path
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.cached import write_atomically
 from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.process import Canceller, base_environment, run
-from wheelhouse_builder.target import Arch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from wheelhouse_builder.target import Arch
 
 # One set of flags: zig keeps compiler_rt and libc stubs per set, and a cold one costs a minute (toolchain C.5, K).
 #   -fno-sanitize=all  UBSan traps are on by default and kill valid programs; stands last, since order counts
@@ -164,7 +165,7 @@ def warm(tools: ZigTools, *, log: Path, canceller: Canceller) -> None:
     scratch.mkdir(exist_ok=True)
     for what, (compiler, name, source, options) in _PROGRAMS.items():
         (scratch / name).write_text(source, encoding="utf-8")
-        argv = [tools.bin / compiler, *options, scratch / name, "-o", scratch / "out"]
+        argv = [str(tools.bin / compiler), *options, str(scratch / name), "-o", str(scratch / "out")]
         environment = base_environment(tools.environment)
         run(argv, env=environment, log=log, canceller=canceller, what=f"zig: a first {what} for {tools.arch}")
     write_atomically(_warm_marker(tools), b"")

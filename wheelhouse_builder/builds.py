@@ -1,0 +1,102 @@
+"""The build cache: what was built on this machine, by request key, for any wheelhouse to take.
+
+One folder a build: the repaired wheel, its build requirements with hashes, and a small JSON file that is written last,
+so that a folder without it is no build. Nothing here is proved to import; admission to a wheelhouse asks for that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RECORD = "build.json"
+_LOCK = "build-requirements.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """One build. Satisfies `plan.Known`."""
+
+    filename: str
+    sha256: str
+    size: int  # bytes
+    source_sha256: str
+    request_key: str
+    build_key: str  # the request key and the build requirements
+    built_for: str  # str(Target)
+    engine: str
+    seconds: float  # wall time
+    native: bool  # the source holds native code
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def build_key(request_key: str, build_lock: str) -> str:
+    """The digest of all that shapes a wheel."""
+    return hashlib.sha256(f"{request_key}\0{build_lock}".encode()).hexdigest()
+
+
+def request_key(inputs: Mapping[str, str]) -> str:
+    """The digest of all that shapes a wheel and is known before its build requirements are."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+class Builds:
+    """The build cache below whb's cache folder."""
+
+    def __init__(self, cache: Path) -> None:
+        self._root = cache / "builds"
+
+    def all(self) -> tuple[Build, ...]:
+        """Every build, in a stable order. A damaged one is left out: it is built again."""
+        found = []
+        for record in sorted(self._root.glob(f"*/{_RECORD}")):
+            try:
+                build = Build(**json.loads(record.read_bytes()))
+            except (ValueError, TypeError):
+                continue
+            if (record.parent / build.filename).is_file():
+                found.append(build)
+        return tuple(found)
+
+    def path(self, build: Build) -> Path | None:
+        """The wheel of a build, None (and forgotten) if it is not what was stored."""
+        folder = self._root / build.request_key
+        wheel = folder / build.filename
+        if wheel.is_file() and digest_of(wheel) == build.sha256:
+            return wheel
+        (folder / _RECORD).unlink(missing_ok=True)
+        return None
+
+    def lock(self, key: str) -> str | None:
+        """The build requirements of an earlier build with this request key."""
+        try:
+            return (self._root / key / _LOCK).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def add(self, wheel: Path, build: Build, build_lock: str) -> None:
+        """Store a build. `wheel` is moved; on failure nothing is stored."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        final = self._root / build.request_key
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new.") as scratch:
+            folder = Path(scratch) / "build"
+            folder.mkdir()
+            shutil.move(wheel, folder / build.filename)
+            (folder / _LOCK).write_text(build_lock, encoding="utf-8")
+            (folder / _RECORD).write_text(json.dumps(asdict(build), indent=1), encoding="utf-8")
+            if final.exists():
+                final.rename(Path(scratch) / "old")
+            folder.rename(final)

@@ -1,0 +1,52 @@
+"""The engine protocol: how a job becomes a raw wheel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from wheelhouse_builder.artifact import Source
+    from wheelhouse_builder.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What an engine gets: an unpacked source of its own to build in, and where things go."""
+
+    source: Source
+    target: Target
+    tree: Path  # the unpacked source; may be changed
+    scratch: Path  # for the engine's own files; removed after the job
+    log: Path
+    epoch: int  # SOURCE_DATE_EPOCH, seconds
+    build_lock: str | None = None  # build requirements with hashes of an earlier build with the same request key
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawWheel:
+    """What an engine gives: a wheel as the package's build backend made it, not yet repaired."""
+
+    path: Path
+    library_dirs: tuple[Path, ...]  # where libraries to be grafted may be found
+    build_lock: str  # the build requirements that were installed, with hashes
+
+
+class Engine(Protocol):
+    """Builds one source for one target."""
+
+    @property
+    def name(self) -> str:
+        """`cross` or `container`: part of each record."""
+
+    def fingerprint(self, source: Source, target: Target) -> Mapping[str, str] | None:
+        """All of the engine that shapes the result, as text; None if it cannot build for the target here.
+
+        Starts no subprocess that an earlier call has not paid for: planning calls it.
+        """
+
+    def build(self, work: Work) -> RawWheel:
+        """Build. Raises `JobError`, `MachineError` or `Cancelled`."""

@@ -1,0 +1,106 @@
+"""The environment that one build runs in: a virtual environment with the build requirements, and chosen variables.
+
+Build requirements are installed *without* the target's variables, since they run on the host; hooks run *with* them,
+without network, and with a home and a temporary folder of their own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import uv
+
+from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.process import Canceller, base_environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@cache
+def network_sandbox() -> tuple[str, ...]:
+    """What to put before a command so that it has no network; empty where this machine does not allow it."""
+    unshare = shutil.which("unshare")
+    for options in (("--net",), ("--map-current-user", "--net")):
+        if unshare and subprocess.run([unshare, *options, "true"], capture_output=True, check=False).returncode == 0:
+            return (unshare, *options)
+    return ()
+
+
+@dataclass(kw_only=True)
+class BuildEnvironment:
+    """A virtual environment for one build; satisfies `build.env.IsolatedEnv`."""
+
+    path: Path  # of the virtual environment
+    scratch: Path
+    cache: Path  # whb's
+    log: Path
+    canceller: Canceller
+    variables: Mapping[str, str]  # for the hooks
+    offline: bool = False
+    _sandbox: tuple[str, ...] = field(default_factory=network_sandbox)
+
+    @classmethod
+    def create(cls, python: Path, *, machine: str | None, **rest: object) -> BuildEnvironment:
+        """Make the virtual environment. `machine`: what `os.uname()` shall answer in hooks (None: the truth)."""
+        environment = cls(**rest)  # type: ignore[arg-type]  # the fields, by name
+        environment._uv("venv", "--quiet", "--no-project", "--python", str(python), str(environment.path))
+        if machine is not None:
+            environment._answer_for_target(machine)
+        return environment
+
+    @property
+    def python_executable(self) -> str:
+        """The environment's interpreter."""
+        return str(self.path / "bin/python")
+
+    def make_extra_environ(self) -> Mapping[str, str]:
+        """What hooks see, on top of `process.base_environment()`."""
+        path = self.variables.get("PATH") or base_environment().get("PATH", "")
+        home, temporary = self.scratch / "home", self.scratch / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(exist_ok=True)
+        return {**self.variables, "PATH": f"{self.path / 'bin'}:{path}", "HOME": str(home), "TMPDIR": str(temporary)}
+
+    def install(self, lock: str) -> None:
+        """Install build requirements, given as requirement lines with hashes."""
+        if not lock.strip():
+            return
+        file = self.scratch / "build-requirements.txt"
+        file.write_text(lock, encoding="utf-8")
+        options = ["--offline"] if self.offline else []
+        python = ["--python", self.python_executable]
+        self._uv("pip", "install", "--quiet", *options, *python, "--require-hashes", "--no-deps", "-r", str(file))
+
+    def runner(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, without network."""
+        from pathlib import Path  # noqa: PLC0415 - only annotations use it elsewhere
+
+        env = base_environment(extra_environ)
+        folder = Path(cwd) if cwd else None
+        what = "the build backend"
+        run([*self._sandbox, *cmd], env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
+
+    def _answer_for_target(self, machine: str) -> None:
+        (site,) = self.path.glob("lib/python3*/site-packages")
+        module = resources.files(__package__) / "target_machine.py"
+        (site / "_whb_target_machine.py").write_bytes(module.read_bytes())
+        (site / "_whb_target_machine.pth").write_text("import _whb_target_machine\n", encoding="utf-8")
+        self.variables = {**self.variables, "WHB_TARGET_MACHINE": machine}
+
+    def _uv(self, *arguments: str) -> None:
+        environment = base_environment({"UV_CACHE_DIR": str(self.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"})
+        try:
+            run([uv.find_uv_bin(), *arguments], env=environment, log=self.log, canceller=self.canceller, what="uv")
+        except JobError as error:
+            raise JobError(
+                f"the build requirements cannot be installed ({error.message})", log=error.log, tail=error.tail
+            ) from error
