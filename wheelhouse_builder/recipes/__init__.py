@@ -1,1 +1,1 @@
-"""TODO"""
+"""Recipes: knowledge about single packages and C libraries, as data."""
