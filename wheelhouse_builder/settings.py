@@ -505,6 +505,23 @@ def value_of(settings: Settings, option: Option) -> object:
     return getattr(getattr(settings, option.table) if option.table else settings, option.field)
 
 
+def settings_data(settings: Settings) -> dict[str, object]:
+    """Every option by name: its value as a file would have it, and where it came from."""
+    shown: dict[str, object] = {}
+    for option in OPTIONS.values():
+        value: Any = value_of(settings, option)
+        if option.kind.many:
+            value = [option.kind.show(item) for item in value]
+        elif value is not None and option.kind.toml is str:
+            value = option.kind.show(value)
+        shown[option.name] = {"value": value, "origin": settings.origin(option)}
+    return {
+        "settings": shown,
+        "target-trees": {name: str(tree) for name, tree in settings.cross.target_trees.items()},
+        "packages": dict(settings.package_tables),
+    }
+
+
 def show_settings(settings: Settings) -> str:
     """The settings as TOML, each with where it came from as a comment."""
     lines: list[str] = []

@@ -1,0 +1,91 @@
+"""`whb build`: the main job, from requirements to a published wheelhouse."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cli.options import PLANNING, add_settings
+from wheelhouse_builder.cli.plan import require_input
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from wheelhouse_builder.cli import Invocation
+    from wheelhouse_builder.cli.console import Console
+    from wheelhouse_builder.report.model import Report, Row
+    from wheelhouse_builder.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare arguments."""
+    add_settings(parser, PLANNING)
+
+
+def execute(invocation: Invocation) -> int:
+    """Build and publish; 1 if something is not there at the end."""
+    from wheelhouse_builder.cli.progress import progress
+    from wheelhouse_builder.report.as_json import dump, report_data
+    from wheelhouse_builder.run import build_run
+
+    settings, console = invocation.settings, invocation.console
+    require_input(settings)
+    with progress(console) as listener:
+        report = build_run(settings, listener=listener, canceller=invocation.canceller)
+    if console.json:
+        console.result(dump("report", report_data(report)))
+    _show(report, settings, console)
+    return 1 if report.failed else 0
+
+
+def _show(report: Report, settings: Settings, console: Console) -> None:
+    """The table, what failed and why, what to do next. With `-q` only what failed."""
+    from wheelhouse_builder.report.table import report_table, summary
+
+    shown = report if console.verbosity >= 0 else replace(report, rows=report.failed)
+    if shown.rows and not console.json:
+        console.result(report_table(shown))
+    for row in report.failed:
+        _show_failure(row, console)
+    console.say(f"\n{summary(report)}")
+    for line in next_steps(report, settings):
+        console.say(line)
+
+
+def _show_failure(row: Row, console: Console) -> None:
+    from wheelhouse_builder.cli.console import quoted
+
+    name = f"{row.name} {row.version}" if row.version else row.name
+    console.complain(f"\n{console.paint(str(row.status), 'red')} {name} for {row.target}: {row.message or row.reason}")
+    if row.hint:
+        console.complain(f"hint: {row.hint}")
+    if row.log:
+        console.complain(f"log: {row.log}")
+    if row.tail:
+        console.complain(quoted(row.tail))
+
+
+def next_steps(report: Report, settings: Settings) -> Iterator[str]:
+    """What a person does after the run."""
+    wheelhouse = from_here(report.wheelhouse)
+    if report.generation is None:
+        yield f"nothing is published in {wheelhouse} yet"
+        return
+    news = "published" if report.changed else "as it was"
+    yield f"{wheelhouse}: generation {report.generation}, {news}"
+    if report.failed:
+        yield "run the same command again after the cause is gone: what is ready is kept"
+    inputs = [part for file in settings.requirements for part in ("-r", from_here(file))] + list(settings.packages)
+    yield "install from it, with no network and no compiler:"
+    yield "  " + shlex.join(["pip", "install", "--no-index", "--find-links", wheelhouse, *inputs])
+    index = (report.wheelhouse / "simple").as_uri()
+    yield "  " + shlex.join(["pip", "install", "--index-url", index, *inputs])
+
+
+def from_here(path: Path) -> str:
+    """The path relative to the current folder, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

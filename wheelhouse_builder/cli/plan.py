@@ -1,0 +1,44 @@
+"""`whb plan`: what a build would do, and why. Builds nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cli.options import PLANNING, add_settings
+from wheelhouse_builder.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from wheelhouse_builder.cli import Invocation
+    from wheelhouse_builder.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare arguments."""
+    add_settings(parser, PLANNING)
+
+
+def execute(invocation: Invocation) -> int:
+    """Print the plan; 1 if something is impossible."""
+    from wheelhouse_builder.cli.progress import progress
+    from wheelhouse_builder.plan import Action
+    from wheelhouse_builder.report.as_json import dump, plan_data
+    from wheelhouse_builder.report.table import plan_table
+    from wheelhouse_builder.run import plan_run
+
+    require_input(invocation.settings)
+    console = invocation.console
+    with progress(console) as listener:
+        plan = plan_run(invocation.settings, listener=listener, canceller=invocation.canceller)
+    console.result(dump("plan", plan_data(plan)) if console.json else plan_table(plan))
+    counted = ", ".join(f"{len(plan.of(action))} {action}" for action in Action if plan.of(action))
+    console.say(f"\n{counted or 'nothing to do'}; {len(plan.jobs)} jobs")
+    return 1 if plan.of(Action.IMPOSSIBLE) else 0
+
+
+def require_input(settings: Settings) -> None:
+    """Raise `UsageError` if there is nothing to resolve."""
+    if not (settings.requirements or settings.packages):
+        hint = "name a requirements file, a package with -P, or `requirements` in whb.toml"
+        raise UsageError("nothing to build is named", hint=hint)

@@ -1,0 +1,108 @@
+"""The same for machines: plain data, to be written as one JSON document.
+
+`schema` names the shape and its version: a key may be added within a version; one that goes or changes its meaning
+makes a new version.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wheelhouse_builder.errors import WhbError
+    from wheelhouse_builder.plan import Decision, Plan
+    from wheelhouse_builder.report.model import Report, Row
+    from wheelhouse_builder.verify.verdict import Verdict
+
+Data = dict[str, object]
+
+
+def dump(kind: str, content: Mapping[str, object]) -> str:
+    """One document: `kind` is report, plan, verdicts, doctor, settings or error."""
+    return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2, ensure_ascii=False)
+
+
+def report_data(report: Report) -> Data:
+    """A whole run."""
+    return {
+        "wheelhouse": str(report.wheelhouse),
+        "generation": report.generation,
+        "changed": report.changed,
+        "seconds": round(report.seconds, 3),
+        "rows": [_row(row) for row in report.rows],
+    }
+
+
+def _row(row: Row) -> Data:
+    return {
+        "name": row.name,
+        "version": _text(row.version),
+        "target": str(row.target),
+        "decision": str(row.action),
+        "reason": row.reason,
+        "status": str(row.status),
+        "filename": row.filename,
+        "size": row.size,
+        "seconds": None if row.seconds is None else round(row.seconds, 3),
+        "verdicts": [verdict_data(verdict) for verdict in row.verdicts],
+        "message": row.message or None,
+        "hint": row.hint or None,
+        "log": _text(row.log),
+        "tail": row.tail or None,
+    }
+
+
+def plan_data(plan: Plan) -> Data:
+    """A plan: decisions and the jobs that they need."""
+    jobs = [
+        {"id": job.id, "name": job.source.name, "target": str(job.target), "key": job.request_key, "after": job.after}
+        for job in plan.jobs
+    ]
+    return {
+        "targets": [str(target) for target in plan.targets],
+        "decisions": [_decision(decision) for decision in plan.decisions],
+        "jobs": jobs,
+    }
+
+
+def _decision(decision: Decision) -> Data:
+    return {
+        "name": decision.name,
+        "version": _text(decision.version),
+        "target": str(decision.target),
+        "decision": str(decision.action),
+        "reason": decision.reason,
+        "filename": decision.filename,
+        "job": decision.job,
+        "size": decision.size,
+    }
+
+
+def verdicts_data(verdicts: Mapping[str, Sequence[Verdict]]) -> Data:
+    """Checks of wheels, by file name."""
+    return {"wheels": {name: [verdict_data(verdict) for verdict in found] for name, found in verdicts.items()}}
+
+
+def verdict_data(verdict: Verdict) -> Data:
+    """One check."""
+    return {
+        "check": str(verdict.check),
+        "target": verdict.target,
+        "method": str(verdict.method),
+        "environment": verdict.environment,
+        "passed": verdict.passed,
+        "problems": verdict.problems,
+        "notes": verdict.notes,
+    }
+
+
+def error_data(error: WhbError) -> Data:
+    """An error that ended the run."""
+    return {"error": {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
