@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.utils import BuildTag, parse_wheel_filename
 
@@ -17,11 +17,13 @@ from wheelhouse_builder.artifact import Source, Wheel
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from packaging.tags import Tag
     from packaging.utils import NormalizedName
     from packaging.version import Version
+
+    from wheelhouse_builder.resolve import Selection
 
 
 class Action(StrEnum):
@@ -31,17 +33,6 @@ class Action(StrEnum):
     FETCH = "fetch"
     BUILD = "build"
     IMPOSSIBLE = "impossible"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """What a lock offers for one package and one target: a wheel to fetch, a source to build, or nothing and why."""
-
-    name: NormalizedName
-    version: Version | None
-    target: Target
-    choice: Wheel | Source | None
-    reason: str
 
 
 class Known(Protocol):
@@ -59,6 +50,9 @@ class Known(Protocol):
     def built_for(self) -> str | None: ...
     @property
     def size(self) -> int: ...
+
+
+K = TypeVar("K", bound=Known)
 
 
 class KeyMaker(Protocol):
@@ -112,56 +106,58 @@ class Plan:
 
 
 def make_plan(
-    candidates: Iterable[Candidate], stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
+    selections: Mapping[Target, Iterable[Selection]],
+    stored: Sequence[Known],
+    cached: Sequence[Known],
+    request_key: KeyMaker,
 ) -> Plan:
-    """Decide for each candidate. `stored` is what the wheelhouse holds, `cached` what any earlier run built here."""
+    """Decide for each selection. `stored` is what the wheelhouse holds, `cached` what any earlier run built here."""
     decisions: list[Decision] = []
     jobs: dict[str, Job] = {}
-    ordered = sorted(candidates, key=lambda candidate: (candidate.name, candidate.target))
-    for candidate in ordered:
-        decision, job = _decide(candidate, stored, cached, request_key)
+    everything = [(selection, target) for target, offered in selections.items() for selection in offered]
+    for selection, target in sorted(everything, key=lambda pair: (pair[0].name, pair[1])):
+        decision, job = _decide(selection, target, stored, cached, request_key)
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
-    targets = sorted({candidate.target for candidate in ordered})
-    return Plan(decisions=tuple(decisions), jobs=tuple(jobs.values()), targets=tuple(targets))
+    return Plan(decisions=tuple(decisions), jobs=tuple(jobs.values()), targets=tuple(sorted(selections)))
 
 
 def _decide(
-    candidate: Candidate, stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
+    selection: Selection, target: Target, stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
 ) -> tuple[Decision, Job | None]:
     def decided(action: Action, reason: str, **more: object) -> Decision:
         return Decision(
-            name=candidate.name,
-            version=candidate.version,
-            target=candidate.target,
+            name=selection.name,
+            version=selection.version,
+            target=target,
             action=action,
             reason=reason,
             **more,  # type: ignore[arg-type]  # the optional fields of Decision, by name
         )
 
-    choice = candidate.choice
+    choice = selection.choice
     if choice is None:
-        return decided(Action.IMPOSSIBLE, candidate.reason), None
+        return decided(Action.IMPOSSIBLE, selection.reason), None
     if isinstance(choice, Wheel):
         if any(wheel.sha256 == choice.sha256 for wheel in stored):
             reason = "in the wheelhouse: the upstream wheel"
             return decided(Action.REUSE, reason, filename=choice.filename, size=choice.size), None
         more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
-        return decided(Action.FETCH, candidate.reason, **more), None
-    if built := best(_built_from(choice, candidate.target, stored, request_key)):
+        return decided(Action.FETCH, selection.reason, **more), None
+    if built := best(built_from(choice, target, stored, request_key)):
         reason = "in the wheelhouse: built from this source"
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
-    key = request_key(choice, candidate.target)
+    key = request_key(choice, target)
     if key is None:
-        return decided(Action.IMPOSSIBLE, f"no toolchain for {candidate.target} (`whb doctor` says more)"), None
-    job = Job(source=choice, target=candidate.target, request_key=key)
-    if best(_built_from(choice, candidate.target, cached, request_key)):
+        return decided(Action.IMPOSSIBLE, f"no toolchain for {target} (`whb doctor` says more)"), None
+    job = Job(source=choice, target=target, request_key=key)
+    if best(built_from(choice, target, cached, request_key)):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job
-    return decided(Action.BUILD, candidate.reason, job=job.id), job
+    return decided(Action.BUILD, selection.reason, job=job.id), job
 
 
-def _built_from(source: Source, target: Target, known: Iterable[Known], request_key: KeyMaker) -> list[Known]:
+def built_from(source: Source, target: Target, known: Iterable[K], request_key: KeyMaker) -> list[K]:
     """The wheels built from this source with today's inputs that install on the target.
 
     A wheel built for another target counts when its tags fit (abi3, pure): then the key of *that* target decides.
@@ -176,7 +172,7 @@ def _built_from(source: Source, target: Target, known: Iterable[Known], request_
     ]
 
 
-def best(wheels: Iterable[Known]) -> Known | None:
+def best(wheels: Iterable[K]) -> K | None:
     """The one with the highest build tag: what an installer would take."""
     return max(wheels, key=lambda wheel: _build_tag(wheel.filename), default=None)
 

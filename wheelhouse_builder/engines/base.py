@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from wheelhouse_builder.artifact import Source
@@ -23,6 +23,7 @@ class Work:
     scratch: Path  # for the engine's own files; removed after the job
     log: Path
     epoch: int  # SOURCE_DATE_EPOCH, seconds
+    phase: Callable[[str], None]  # tells what is being done now
     build_lock: str | None = None  # build requirements with hashes of an earlier build with the same request key
 
 

@@ -112,9 +112,15 @@ def _run_one(task: Task[T], earlier: Mapping[str, T | WhbError], listener: Liste
         listener(finished(outcome=Outcome.CANCELLED, seconds=time.monotonic() - started))
         return error
     except WhbError as error:
-        tail = error.tail if isinstance(error, JobError) else ""
-        about = {"message": error.message, "hint": error.hint or "", "tail": tail}
-        listener(finished(outcome=Outcome.FAILED, seconds=time.monotonic() - started, **about))
+        listener(
+            finished(
+                outcome=Outcome.FAILED,
+                seconds=time.monotonic() - started,
+                message=error.message,
+                hint=error.hint or "",
+                tail=error.tail if isinstance(error, JobError) else "",
+            )
+        )
         return error
     listener(finished(outcome=Outcome.DONE, seconds=time.monotonic() - started))
     return result

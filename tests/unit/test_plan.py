@@ -1,0 +1,147 @@
+"""The plan is a pure function: locks, stored wheels and keys in, decisions and jobs out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from wheelhouse_builder.artifact import Sdist, Source, Wheel
+from wheelhouse_builder.plan import Action, Decision, Plan, make_plan
+from wheelhouse_builder.resolve import Selection
+from wheelhouse_builder.target import Target
+
+AMD312, ARM312, AMD313, ARM313 = (
+    Target.parse(f"cp{python}-musllinux_1_2_{arch}") for python in (312, 313) for arch in ("x86_64", "aarch64")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    filename: str
+    sha256: str = "f" * 64
+    source_sha256: str | None = None
+    request_key: str | None = None
+    built_for: str | None = None
+    size: int = 1
+
+
+def key(source: Source, target: Target) -> str | None:
+    return f"key of {source.source_id} for {target}"
+
+
+SDIST = Sdist(
+    name=canonicalize_name("cffi"),
+    version=Version("2.1"),
+    filename="cffi-2.1.tar.gz",
+    url="https://x/y",
+    sha256="a" * 64,
+)
+
+
+def wheel(filename: str = "cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", sha256: str = "b" * 64) -> Wheel:
+    return Wheel(
+        name=canonicalize_name("cffi"), version=Version("2.1"), filename=filename, url="https://x/z", sha256=sha256
+    )
+
+
+def offer(choice: Wheel | Source | None, reason: str = "because") -> Selection:
+    return Selection(name=canonicalize_name("cffi"), version=Version("2.1"), choice=choice, reason=reason)
+
+
+def built(filename: str, target: Target) -> Stored:
+    return Stored(filename=filename, source_sha256=SDIST.sha256, request_key=key(SDIST, target), built_for=str(target))
+
+
+def only(plan: Plan) -> Decision:
+    (decision,) = plan.decisions
+    return decision
+
+
+def test_nothing_fits() -> None:
+    decision = only(make_plan({AMD312: [offer(None, "no sdist")]}, [], [], key))
+    assert (decision.action, decision.reason, decision.job) == (Action.IMPOSSIBLE, "no sdist", None)
+
+
+def test_a_wheel_that_fits_is_fetched() -> None:
+    plan = make_plan({AMD312: [offer(wheel())]}, [], [], key)
+    assert only(plan).action is Action.FETCH
+    assert only(plan).wheel == wheel()
+    assert plan.jobs == ()
+
+
+def test_the_same_upstream_wheel_in_the_wheelhouse_is_reused() -> None:
+    stored = Stored(filename=wheel().filename, sha256=wheel().sha256)
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.REUSE
+
+
+def test_another_wheel_of_that_name_is_not() -> None:
+    stored = Stored(filename=wheel().filename, sha256="c" * 64)
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.FETCH
+
+
+def test_a_source_is_built_once_for_each_target() -> None:
+    plan = make_plan({ARM312: [offer(SDIST)], AMD312: [offer(SDIST)]}, [], [], key)
+    assert [decision.action for decision in plan.decisions] == [Action.BUILD, Action.BUILD]
+    assert {job.target for job in plan.jobs} == {AMD312, ARM312}
+        AMD312,
+    ]
+    assert {decision.job for decision in plan.decisions} == {job.id for job in plan.jobs}
+    assert all(job.after == () for job in plan.jobs)
+
+
+def test_the_next_python_waits_for_the_lower_one_of_the_same_architecture() -> None:
+    plan = make_plan({target: [offer(SDIST)] for target in (AMD313, ARM313, AMD312, ARM312)}, [], [], key)
+    after = {job.target: job.after for job in plan.jobs}
+    assert after == {
+        AMD312: (),
+        ARM312: (),
+        AMD313: (f"cffi-2.1-{AMD312}",),
+        ARM313: (f"cffi-2.1-{ARM312}",),
+    }
+
+
+def test_a_build_with_the_same_key_is_reused() -> None:
+    stored = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    plan = make_plan({AMD312: [offer(SDIST)]}, [stored], [], key)
+    assert only(plan).action is Action.REUSE
+    assert only(plan).filename == stored.filename
+    assert plan.jobs == ()
+
+
+def test_a_build_with_another_key_is_not() -> None:
+    stored = replace(built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312), request_key="of yesterday")
+    assert only(make_plan({AMD312: [offer(SDIST)]}, [stored], [], key)).action is Action.BUILD
+
+
+def test_an_abi3_build_serves_a_newer_python_but_no_other_architecture() -> None:
+    stored = built("cffi-2.1-cp312-abi3-musllinux_1_2_x86_64.whl", AMD312)
+    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], key)
+    assert {d.target: d.action for d in plan.decisions} == {AMD313: Action.REUSE, ARM313: Action.BUILD}
+
+
+def test_a_pure_build_serves_every_target() -> None:
+    stored = built("cffi-2.1-py3-none-any.whl", AMD312)
+    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], key)
+    assert {d.action for d in plan.decisions} == {Action.REUSE}
+
+
+def test_the_highest_build_tag_is_taken() -> None:
+    first = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    second = built("cffi-2.1-2-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    tenth = built("cffi-2.1-10-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    assert only(make_plan({AMD312: [offer(SDIST)]}, [first, tenth, second], [], key)).filename == tenth.filename
+
+
+def test_the_build_cache_of_another_wheelhouse_is_taken_through_a_job() -> None:
+    cached = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    plan = make_plan({AMD312: [offer(SDIST)]}, [], [cached], key)
+    assert only(plan).action is Action.REUSE
+    assert [job.id for job in plan.jobs] == [only(plan).job]
+
+
+def test_without_a_toolchain_a_source_is_impossible_but_a_stored_build_of_it_is_not_asked_for() -> None:
+    decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: None))
+    assert decision.action is Action.IMPOSSIBLE
+    assert str(AMD312) in decision.reason

@@ -1,0 +1,237 @@
+"""The embedded engine: a PEP 517 build on the host, with an environment that makes it a build for the target."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.utils import parse_wheel_filename
+
+from wheelhouse_builder.artifact import Source, describe
+from wheelhouse_builder.engines.base import RawWheel, Work
+from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text, read_build_system
+from wheelhouse_builder.engines.cross.crates import prefetch_crates
+from wheelhouse_builder.engines.cross.environment import BuildEnvironment
+from wheelhouse_builder.engines.cross.interpreter import HostPython, TargetPython, describe_target, find_python
+from wheelhouse_builder.engines.cross.libraries import ensure_libraries
+from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
+from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
+from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, zig_version
+from wheelhouse_builder.errors import JobError, MachineError, WhbError
+from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
+from wheelhouse_builder.resolve import resolve_build_requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from wheelhouse_builder.events import Listener
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.recipes.model import PackageRecipe
+    from wheelhouse_builder.resolve import ResolveOptions
+    from wheelhouse_builder.target import Target
+
+# Counted up when the engine itself changes what it makes of the same inputs.
+_REVISION = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEngine:
+    """Satisfies `engines.base.Engine`. Holds settings and no state; what it makes lies in the cache."""
+
+    cache: Path
+    jobs: int
+    canceller: Canceller
+    listener: Listener
+    resolving: ResolveOptions  # for build requirements
+    target_trees: Mapping[str, Path] = field(default_factory=dict)  # by str(Target)
+    package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    name: str = "cross"
+
+    def fingerprint(self, source: Source, target: Target) -> Mapping[str, str] | None:
+        """All of the engine that shapes the result; None without zig or a host Python of the target's minor."""
+        zig, host = zig_version(), find_python(target.python, self.cache)
+        if zig is None or host is None:
+            return None
+        rust = find_rust(self.cache)
+        tree = self.target_trees.get(str(target))
+        return {
+            "revision": _REVISION,
+            "zig": zig,
+            "python": host.version,
+            "rust": f"{rust.version} {rust.commit}" if rust else "",
+            "profiles": profiles_text(),
+            "recipe": build_digest(self._recipe(source)),
+            "target tree": str(tree) if tree else "",
+        }
+
+    def build(self, work: Work) -> RawWheel:
+        """Build one source for one target. Raises `JobError`, `MachineError` or `Cancelled`."""
+        system = read_build_system(work.tree)
+        profile = profile_for(system)
+        recipe = self._recipe(work.source)
+        host = self._host(work.target)
+        described = describe_target(work.target, host, self.cache, tree=self.target_trees.get(str(work.target)))
+        tools = self._tools(work)
+        prefixes = ensure_libraries(
+            recipe.libraries,
+            tools,
+            cache=self.cache,
+            jobs=self.jobs,
+            offline=self.resolving.offline,
+            log=work.log,
+            canceller=self.canceller,
+            phase=work.phase,
+        )
+        variables = self._variables(work, profile, recipe, tools, described, prefixes)
+        if self._wants_rust(work.tree, profile):
+            variables |= self._rust(work, tools, host, described)
+        work.phase("build")
+        return self._run_backend(work, host, variables, recipe.config_settings_for(work.target, prefixes), prefixes)
+
+    # what goes into a build
+
+    def _recipe(self, source: Source) -> PackageRecipe:
+        return load_package_recipe(source.name, source.version, self.package_tables.get(source.name, {}))
+
+    def _host(self, target: Target) -> HostPython:
+        host = find_python(target.python, self.cache)
+        if host is None:
+            raise MachineError(
+                f"no Python {target.python_version} with its headers on this machine",
+                hint=f"`whb doctor --install --python {target.python_version}` gets one",
+            )
+        return host
+
+    def _tools(self, work: Work) -> ZigTools:
+        tools = ensure_zig(work.target.arch, self.cache)
+        if not is_warm(tools):
+            work.phase("zig: first use, compiling its libraries")
+            warm(tools, log=work.log, canceller=self.canceller)
+        return tools
+
+    def _variables(
+        self,
+        work: Work,
+        profile: Profile,
+        recipe: PackageRecipe,
+        tools: ZigTools,
+        described: TargetPython,
+        prefixes: Mapping[str, Path],
+    ) -> dict[str, str]:
+        target = work.target
+        compilers = {name.lower(): tools.environment[name] for name in ("CC", "CXX", "AR", "RANLIB")}
+        flags = f"-O2 -fPIC -ffile-prefix-map={work.tree}=."
+        return {
+            **tools.environment,
+            "CFLAGS": flags,
+            "CXXFLAGS": flags,
+            "MAKEFLAGS": f"-j{self.jobs}",
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(self.jobs),
+            "SOURCE_DATE_EPOCH": str(work.epoch),
+            "PYTHONHASHSEED": "0",
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONPATH": str(described.library),  # the _sysconfigdata module lies there
+            "_PYTHON_HOST_PLATFORM": target.sysconfig_platform,
+            "_PYTHON_SYSCONFIGDATA_NAME": target.sysconfigdata_name,
+            **write_pkg_config(work.scratch / "pkg-config", list(prefixes.values())),
+            **{name: text.format_map(compilers) for name, text in profile.environment.items()},
+            **recipe.environment_for(target, prefixes),
+        }
+
+    @staticmethod
+    def _wants_rust(tree: Path, profile: Profile) -> bool:
+        return profile.rust or (tree / "Cargo.toml").is_file()
+
+    def _rust(self, work: Work, tools: ZigTools, host: HostPython, described: TargetPython) -> dict[str, str]:
+        rust = self._toolchain(work)
+        cargo_home = self.cache / "cargo"
+        work.phase("crates")
+        prefetch_crates(
+            work.tree,
+            cargo=rust.cargo,
+            cargo_home=cargo_home,
+            log=work.log,
+            canceller=self.canceller,
+            offline=self.resolving.offline,
+        )
+        remap = {str(work.tree): ".", str(cargo_home): "/cargo", str(rust.own_sysroot): "/rust"}
+        return {
+            **rust_environment(rust, tools, cargo_home=cargo_home, remap=remap),
+            "CARGO_BUILD_JOBS": str(self.jobs),
+            "PYO3_CROSS_LIB_DIR": str(described.library),
+            "PYO3_CROSS_PYTHON_VERSION": work.target.python_version,
+        }
+
+    def _toolchain(self, work: Work) -> Rust:
+        rust = find_rust(self.cache)
+        if rust is None:
+            raise MachineError(
+                f"{describe(work.source)} is written in Rust, and no rustc and cargo are on this machine",
+                hint="`whb doctor --install` gets them, or install Rust with rustup",
+            )
+        ensure_std(rust, work.target.arch, log=work.log, canceller=self.canceller, listener=self.listener)
+        return rust
+
+    # the build itself
+
+    def _run_backend(
+        self,
+        work: Work,
+        host: HostPython,
+        variables: Mapping[str, str],
+        config_settings: Mapping[str, list[str]],
+        prefixes: Mapping[str, Path],
+    ) -> RawWheel:
+        from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415 - slow to import
+
+        foreign = str(work.target.arch) != platform.machine()
+        environment = BuildEnvironment.create(
+            host.path,
+            machine=str(work.target.arch) if foreign else None,
+            path=work.scratch / "venv",
+            scratch=work.scratch,
+            cache=self.cache,
+            log=work.log,
+            canceller=self.canceller,
+            variables=variables,
+            offline=self.resolving.offline,
+        )
+        out = work.scratch / "raw"
+        try:
+            builder = ProjectBuilder.from_isolated_env(environment, work.tree, runner=environment.runner)
+            lock = work.build_lock or self._lock(builder.build_system_requires, host)
+            environment.install(lock)
+            more = builder.get_requires_for_build("wheel", config_settings)
+            if more and work.build_lock is None:
+                lock = self._lock({*builder.build_system_requires, *more}, host)
+                environment.install(lock)
+            wheel = builder.build("wheel", out, config_settings)
+        except BuildBackendException as error:
+            if isinstance(error.exception, WhbError):
+                raise error.exception from error
+            raise JobError(f"the build backend failed: {error}", log=work.log) from error
+        except BuildException as error:
+            raise JobError(f"not a buildable source: {error}", log=work.log) from error
+        path = out / os.path.basename(wheel)  # noqa: PTH119 - the backend's answer must not lead elsewhere
+        check_tag(path.name, work.target)
+        shutil.rmtree(environment.path)
+        return RawWheel(path=path, library_dirs=tuple(prefix / "lib" for prefix in prefixes.values()), build_lock=lock)
+
+    def _lock(self, requirements: Collection[str], host: HostPython) -> str:
+        return resolve_build_requirements(sorted(requirements), host.path, self.resolving)
+
+
+def check_tag(filename: str, target: Target) -> None:
+    """Refuse a raw wheel that the backend made for something else than the target. Raises `JobError`."""
+    tags = parse_wheel_filename(filename)[-1]
+    allowed = (target.linux_tag, "any", *target.platform_tags)
+    wrong = sorted({str(tag) for tag in tags if tag.platform not in allowed})
+    if wrong:
+        raise JobError(
+            f"the build backend made {filename}, which is not for {target}",
+            hint="it takes the platform from somewhere else than sysconfig; a recipe may help (docs: write a recipe)",
+        )

@@ -1,0 +1,175 @@
+"""One job from source to a proved wheel in the build cache: download, unpack, build, repair, verify, store."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from wheelhouse_builder.artifact import Sdist, Source, describe
+from wheelhouse_builder.builds import Build, Builds, build_key, digest_of, request_key
+from wheelhouse_builder.diagnose import diagnose
+from wheelhouse_builder.engines.base import Engine, RawWheel, Work
+from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.plan import Job, best, built_from
+from wheelhouse_builder.repair import repair
+from wheelhouse_builder.sources import Downloads, copy_tree, source_date_epoch, unpack_sdist
+from wheelhouse_builder.verify.loader import check_loader
+from wheelhouse_builder.verify.native import native_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.target import Target
+
+_OLDEST_ZIP_TIME = 315532800  # 1980-01-01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """What the jobs of a run share."""
+
+    engine: Engine
+    downloads: Downloads
+    builds: Builds
+    cache: Path
+    logs: Path
+    musl_floor: str
+    canceller: Canceller
+
+    def request_key(self, source: Source, target: Target) -> str | None:
+        """The digest of all that shapes a build before its build requirements are known (`plan.KeyMaker`)."""
+        fingerprint = self.engine.fingerprint(source, target)
+        if fingerprint is None:
+            return None
+        return request_key(
+            {"source": source.source_id, "target": str(target), "engine": self.engine.name, **fingerprint}
+        )
+
+    def log(self, job: Job) -> Path:
+        """The job's log file."""
+        return self.logs / f"{job.id}.log"
+
+    def run(self, job: Job, phase: Callable[[str], None]) -> Build:
+        """Do a job, or find that an earlier one did it. Raises `JobError`, `MachineError` or `Cancelled`."""
+        if earlier := self._earlier(job):
+            return earlier
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.log(job).write_bytes(b"")
+        with self._workplace(job) as place:
+            if earlier := self._earlier(job):  # another process may just have built it
+                return earlier
+            try:
+                return self._run(job, place, phase)
+            except JobError as error:
+                raise self._explained(error, job) from error
+
+    def _earlier(self, job: Job) -> Build | None:
+        """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
+        found = best(built_from(job.source, job.target, self.builds.all(), self.request_key))
+        return found if found and self.builds.path(found) else None
+
+    def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> Build:
+        started = time.monotonic()
+        tree, epoch = self._source(job, place, phase)
+        native = bool(native_sources(tree))
+        scratch = place / "scratch"
+        scratch.mkdir()
+        work = Work(
+            source=job.source,
+            target=job.target,
+            tree=tree,
+            scratch=scratch,
+            log=self.log(job),
+            epoch=epoch,
+            build_lock=self.builds.lock(job.request_key),
+            phase=phase,
+        )
+        raw = self.engine.build(work)
+        wheel = self._repair(raw, work)
+        phase("verify")
+        self._verify(wheel, job.target, native=native)
+        return self._store(wheel, raw, job, native=native, seconds=time.monotonic() - started)
+
+    @contextmanager
+    def _workplace(self, job: Job) -> Iterator[Path]:
+        """An empty folder whose path depends on the source and the target alone: paths leak into what is built.
+
+        One process at a time has it; its content is removed afterwards.
+        """
+        place = self.cache / "work" / f"{job.source.source_id[:16]}-{job.target}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{place}.lock"):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            try:
+                yield place
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _source(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Path, int]:
+        """The unpacked source, and its time."""
+        destination = place / "source"
+        if isinstance(job.source, Sdist):
+            phase("download")
+            archive = self.downloads.fetch(job.source)
+            phase("unpack")
+            destination.mkdir()
+            return unpack_sdist(archive, destination), source_date_epoch(archive)
+        phase("copy")
+        copy_tree(Path(job.source.path), destination)
+        return destination, _OLDEST_ZIP_TIME
+
+    def _repair(self, raw: RawWheel, work: Work) -> Path:
+        work.phase("repair")
+        scratch = work.scratch / "repair"
+        scratch.mkdir()
+        return repair(
+            raw.path,
+            work.target,
+            library_dirs=raw.library_dirs,
+            scratch=scratch,
+            epoch=work.epoch,
+            log=work.log,
+            canceller=self.canceller,
+        )
+
+    def _verify(self, wheel: Path, target: Target, *, native: bool) -> None:
+        verdict = check_loader(wheel, target, musl_floor=self.musl_floor, native=native)
+        if not verdict.passed:
+            raise JobError(
+                f"{wheel.name} was built but would not load: {verdict.problems[0]}", tail="\n".join(verdict.problems)
+            )
+
+    def _store(self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float) -> Build:
+        build = Build(
+            filename=wheel.name,
+            sha256=digest_of(wheel),
+            size=wheel.stat().st_size,
+            source_sha256=job.source.source_id,
+            request_key=job.request_key,
+            build_key=build_key(job.request_key, raw.build_lock),
+            built_for=str(job.target),
+            engine=self.engine.name,
+            seconds=seconds,
+            native=native,
+        )
+        self.builds.add(wheel, build, raw.build_lock)
+        return build
+
+    def _explained(self, error: JobError, job: Job) -> JobError:
+        """The error with what the log says about its cause."""
+        log = self.log(job)
+        diagnosis = diagnose(f"{log.read_text(encoding='utf-8', errors='replace')}\n{error.tail}")
+        message = f"{describe(job.source)} for {job.target}: {error.message}"
+        if diagnosis is None:
+            return JobError(message, hint=error.hint, log=log, tail=error.tail)
+        return JobError(
+            f"{message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
+        )
