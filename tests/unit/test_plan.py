@@ -85,8 +85,6 @@ def test_a_source_is_built_once_for_each_target() -> None:
     plan = make_plan({ARM312: [offer(SDIST)], AMD312: [offer(SDIST)]}, [], [], key)
     assert [decision.action for decision in plan.decisions] == [Action.BUILD, Action.BUILD]
     assert {job.target for job in plan.jobs} == {AMD312, ARM312}
-        AMD312,
-    ]
     assert {decision.job for decision in plan.decisions} == {job.id for job in plan.jobs}
     assert all(job.after == () for job in plan.jobs)
 
