@@ -1,0 +1,218 @@
+"""A real Alpine to run things in: a container of docker or podman, or a root file system entered by chroot.
+
+Each way gives the same: a folder of ours, read-only, at `FOLDER`; a `/tmp` to write to; no network; nothing is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.process import base_environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.target import Target
+
+FOLDER = "/tmp/wheels"  # noqa: S108 - a mount point inside, not a file of ours
+DEFAULT_IMAGE = "python:{python}-alpine"
+ENGINES = ("auto", "docker", "podman", "chroot", "off")
+
+_ANSWER_SECONDS = 30  # for an engine to say anything at all
+_PULL_SECONDS = 300
+_PROBE_SECONDS = 120  # the first Python under QEMU
+_PROBE = "import platform, sys; print(platform.machine(), '%d.%d' % sys.version_info[:2])"
+_INSIDE_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+# How the command-line clients find their service and credentials; HOME and the like stay out of the container.
+_CLIENT_VARIABLES = (
+    "HOME XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_TLS_VERIFY "
+    "DOCKER_CERT_PATH CONTAINER_HOST CONTAINERS_CONF"
+)
+
+
+class Alpine(Protocol):
+    """Somewhere to run a command in Alpine with one target's Python."""
+
+    @property
+    def name(self) -> str:
+        """For people: `docker python:3.12-alpine`."""
+
+    def run(self, command: Sequence[str], *, folder: Path, timeout: float, canceller: Canceller | None = None) -> str:
+        """Run `command` with `folder` read-only at `FOLDER`; returns its standard output. Raises as `process.run`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAlpine:
+    """There is none, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """Alpine in a container. `program` is `docker` or `podman`, which take the same options."""
+
+    program: str
+    image: str  # as the user names it
+    image_id: str  # what is run: the name may mean the other architecture a moment later
+    platform: str  # "linux/arm64"
+
+    @property
+    def name(self) -> str:
+        return f"{self.program} {self.image}"
+
+    def run(self, command: Sequence[str], *, folder: Path, timeout: float, canceller: Canceller | None = None) -> str:
+        label = f"whb-{secrets.token_hex(8)}"
+        argv = [self.program, "run", "--rm", "--name", label, "--network", "none", "--platform", self.platform]
+        # DAC_OVERRIDE: root inside reads files that are another user's outside
+        argv += ["--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges"]
+        argv += ["--volume", f"{folder}:{FOLDER}:ro", self.image_id, *command]
+        try:
+            return run(argv, env=_client_environment(), timeout=timeout, canceller=canceller, what=self.name).output
+        except BaseException:
+            with contextlib.suppress(JobError, MachineError):  # ending the client does not end the container
+                run([self.program, "rm", "--force", label], env=_client_environment(), timeout=_ANSWER_SECONDS)
+            raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chroot:
+    """Alpine in a root file system. Mounts live in a mount namespace of their own and end with it; needs root.
+
+    It keeps honest programs apart from this machine; against hostile ones a container does better.
+    """
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return f"chroot {self.root}"
+
+    # $1 root, $2 scratch for /tmp, $3 folder, $4 its place inside; the rest is the command. The text is fixed.
+    _ENTER = """set -e
+    mount --make-rprivate /
+    mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"
+    mount -t proc proc "$1/proc"; mount --rbind -o ro /dev "$1/dev"
+    mount --bind "$2" "$1/tmp"
+    mount --bind "$3" "$1$4"; mount -o remount,ro,bind "$1$4"
+    root=$1; shift 4; exec chroot "$root" "$@" """
+
+    def run(self, command: Sequence[str], *, folder: Path, timeout: float, canceller: Canceller | None = None) -> str:
+        with tempfile.TemporaryDirectory(prefix="whb-chroot-") as scratch:
+            (Path(scratch) / Path(FOLDER).name).mkdir()
+            argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", self._ENTER, "enter"]
+            argv += [str(self.root), scratch, str(folder), FOLDER, *command]
+            env = {"PATH": f"{os.environ.get('PATH', '')}:{_INSIDE_PATH}", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
+            return run(argv, env=env, timeout=timeout, canceller=canceller, what=self.name).output
+
+
+def find_alpine(
+    target: Target,
+    *,
+    engine: str = "auto",
+    image: str = DEFAULT_IMAGE,
+    rootfs: str | None = None,
+    pull: bool = True,
+    canceller: Canceller | None = None,
+) -> Alpine | NoAlpine:
+    """Where imports for `target` can be tried, found out by running its Python there once; remembered per process.
+
+    `engine` is one of ENGINES; "auto" takes docker, podman or chroot, the first that works. `image` and `rootfs` may
+    hold `{python}` (3.12) and `{arch}` (arm64). An image that is not here is pulled unless `pull` is false.
+    """
+    names = {"python": target.python_version, "arch": target.arch.docker}
+    question = (target, engine, image.format(**names), rootfs and rootfs.format(**names), pull)
+    with _lock:
+        if question not in _found:
+            _found[question] = _find(*question, canceller)
+        return _found[question]
+
+
+_lock = threading.Lock()
+_found: dict[tuple[Target, str, str, str | None, bool], Alpine | NoAlpine] = {}
+
+
+def _find(
+    target: Target, engine: str, image: str, rootfs: str | None, pull: bool, canceller: Canceller | None
+) -> Alpine | NoAlpine:
+    if engine == "off":
+        return NoAlpine(reason="switched off")
+    reasons = []
+    for way in ("docker", "podman", "chroot") if engine == "auto" else (engine,):
+        try:
+            if way == "chroot":
+                alpine: Alpine = _chroot(rootfs)
+            else:
+                alpine = _container(way, image, target, pull, canceller)
+            _probe(alpine, target, canceller)
+            return alpine
+        except (JobError, MachineError) as error:
+            reasons.append(f"{way}: {' '.join([error.message, *_last_lines(error)])}")
+    return NoAlpine(reason="; ".join(reasons))
+
+
+def _container(program: str, image: str, target: Target, pull: bool, canceller: Canceller | None) -> Container:
+    if shutil.which(program) is None:
+        raise MachineError("is not installed")
+    env = _client_environment()
+
+    def client(*arguments: str, timeout: float = _ANSWER_SECONDS) -> str:
+        return run([program, *arguments], env=env, timeout=timeout, canceller=canceller, what=program).output.strip()
+
+    def local() -> str | None:
+        """The id of the image, if it is here and for the target's architecture."""
+        try:
+            architecture, identity = client("image", "inspect", "--format", "{{.Architecture}} {{.Id}}", image).split()
+        except (JobError, ValueError):
+            return None
+        return identity if architecture == target.arch.docker else None
+
+    client("version")  # fails if no service answers
+    identity = local()
+    if identity is None and pull:
+        client("pull", "--quiet", "--platform", target.docker_platform, image, timeout=_PULL_SECONDS)
+        identity = local()
+    if identity is None:
+        raise MachineError(f"has no image {image} for {target.arch.docker}")
+    return Container(program=program, image=image, image_id=identity, platform=target.docker_platform)
+
+
+def _chroot(rootfs: str | None) -> Chroot:
+    if rootfs is None:
+        raise MachineError("no root file system was named")
+    root = Path(rootfs).resolve()
+    if not (root / "etc/alpine-release").is_file():
+        raise MachineError(f"{root} is not the root of an Alpine")
+    if os.geteuid() != 0:
+        raise MachineError("needs root")
+    return Chroot(root=root)
+
+
+def _probe(alpine: Alpine, target: Target, canceller: Canceller | None) -> None:
+    """Raise `JobError` or `MachineError` unless the target's Python runs there."""
+    with tempfile.TemporaryDirectory(prefix="whb-probe-") as empty:
+        command = ["python3", "-c", _PROBE]
+        output = alpine.run(command, folder=Path(empty), timeout=_PROBE_SECONDS, canceller=canceller).strip()
+    if output != f"{target.arch} {target.python_version}":
+        raise MachineError(
+            f"{alpine.name} runs Python {output or 'nothing'}, not {target.arch} {target.python_version}"
+        )
+
+
+def _client_environment() -> dict[str, str]:
+    return base_environment({name: os.environ[name] for name in _CLIENT_VARIABLES.split() if name in os.environ})
+
+
+def _last_lines(error: JobError | MachineError) -> Iterator[str]:
+    if isinstance(error, JobError) and error.tail:
+        yield f"({error.tail.splitlines()[-1].strip()})"
