@@ -1,1 +1,1 @@
-"""TODO"""
+"""The index: what the simple repository API says, as values, and its renderings."""

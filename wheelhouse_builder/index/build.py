@@ -1,0 +1,78 @@
+"""From the wheels of a wheelhouse to the files of its index. Pure: values in, texts out."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+from packaging.utils import parse_wheel_filename
+
+from wheelhouse_builder.index import render_html, render_json
+from wheelhouse_builder.index.model import File, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+
+class Published(Protocol):
+    """What the index tells of a wheel (`wheelhouse.records.StoredWheel`)."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def name(self) -> NormalizedName: ...
+    @property
+    def version(self) -> Version: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def requires_python(self) -> str | None: ...
+    @property
+    def metadata_sha256(self) -> str: ...
+    @property
+    def published_at(self) -> datetime | None: ...
+
+
+def index_files(wheels: Iterable[Published]) -> dict[str, str]:
+    """The pages of the index of these wheels, by relative path.
+
+    `simple/index.html` and `simple/<project>/index.html`, beside each the JSON form as `index.v1_json` (the name that
+    bandersnatch's web server recipes look for), and `links/index.html`, one flat page. The wheels are expected beside
+    `simple` and `links`. Equal wheels give equal pages.
+    """
+    ordered = sorted(wheels, key=lambda wheel: (wheel.name, wheel.version, wheel.filename))
+    projects = [
+        Project(name=name, files=tuple(file_of(wheel, "../../") for wheel in group))
+        for name, group in groupby(ordered, key=lambda wheel: wheel.name)
+    ]
+    names = [project.name for project in projects]
+    pages = {
+        "simple/index.html": render_html.project_list(names),
+        "simple/index.v1_json": render_json.project_list(names),
+        "links/index.html": render_html.links_page(file_of(wheel, "../") for wheel in ordered),
+    }
+    for project in projects:
+        pages[f"simple/{project.name}/index.html"] = render_html.project_page(project)
+        pages[f"simple/{project.name}/index.v1_json"] = render_json.project_page(project)
+    return pages
+
+
+def file_of(wheel: Published, prefix: str) -> File:
+    """The wheel as a file of the index; `prefix` leads from the page to the wheels."""
+    parse_wheel_filename(wheel.filename)  # what is no wheel's name gets into no page
+    return File(
+        filename=wheel.filename,
+        url=prefix + quote(wheel.filename),
+        sha256=wheel.sha256,
+        size=wheel.size,
+        requires_python=wheel.requires_python,
+        metadata_sha256=wheel.metadata_sha256,
+        upload_time=wheel.published_at,
+    )

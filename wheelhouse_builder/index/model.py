@@ -1,0 +1,63 @@
+"""The simple repository API as values.
+
+Source: the specification "Simple repository API" (PEPs 503, 629, 691, 700, 714, 833), quoted at each field. The model
+knows neither where files are kept nor how pages are written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from packaging.utils import NormalizedName
+
+HTML_API_VERSION = "1.4"  # "frozen" (PEP 833)
+JSON_API_VERSION = "1.4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of a project."""
+
+    filename: str  # "The filename that is being represented"
+    url: str  # "The URL that the file can be fetched from", percent-encoded; ours are relative to the page
+    sha256: str  # "hashes: a dictionary mapping a hash name to a hex encoded digest"
+    size: int  # "the file size in bytes" (mandatory since 1.1)
+    requires_python: str | None = None  # "exposing the Requires-Python metadata field"
+    metadata_sha256: str | None = None  # of "<file>.metadata", which "is available"
+    upload_time: datetime | None = (
+        None  # UTC; "a valid ISO 8601 date/time string in the form yyyy-mm-ddThh:mm:ss.ffffffZ"
+    )
+
+    @property
+    def version(self) -> str:
+        """The version in the file name."""
+        return str(parse_wheel_filename(self.filename)[1])
+
+    @property
+    def upload_time_text(self) -> str | None:
+        """The upload time as the specification writes it."""
+        return self.upload_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.upload_time else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """All files of one project."""
+
+    name: NormalizedName  # "the normalized name of the project"
+    files: tuple[File, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name != canonicalize_name(self.name):
+            raise ValueError(f"{self.name!r} is not normalised")
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """ "all of the project versions uploaded for this project", each once, oldest first."""
+        found = {parse_wheel_filename(file.filename)[1] for file in self.files}
+        return tuple(map(str, sorted(found)))

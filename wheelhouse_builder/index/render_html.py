@@ -1,0 +1,65 @@
+"""The index as HTML: PEP 503, at its frozen version 1.4 (PEP 833).
+
+A plain file server can only do HTML, so these pages are complete. `data-size` and `data-upload-time` are no standard,
+but uv reads them, and with them `--exclude-newer` works on static files.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from wheelhouse_builder.index.model import HTML_API_VERSION, File, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def project_list(names: Iterable[str]) -> str:
+    """The root page: each project with a link to its own page."""
+    return _page("Simple index", [_anchor(f"{quote(name)}/", name) for name in names])
+
+
+def project_page(project: Project) -> str:
+    """The page of one project."""
+    return _page(f"Links for {project.name}", [file_link(file) for file in project.files])
+
+
+def links_page(files: Iterable[File]) -> str:
+    """All files on one flat page, for `--find-links URL`."""
+    return _page("Links", [file_link(file) for file in files])
+
+
+def file_link(file: File) -> str:
+    """One anchor with every attribute that is known."""
+    metadata = f"sha256={file.metadata_sha256}" if file.metadata_sha256 else None
+    attributes = {
+        "data-requires-python": file.requires_python,
+        "data-core-metadata": metadata,
+        "data-dist-info-metadata": metadata,  # "for backwards compatibility" (PEP 714)
+        "data-size": str(file.size),
+        "data-upload-time": file.upload_time_text,
+    }
+    return _anchor(f"{file.url}#sha256={file.sha256}", file.filename, attributes)
+
+
+def _anchor(href: str, text: str, attributes: dict[str, str | None] | None = None) -> str:
+    known = {"href": href} | {name: value for name, value in (attributes or {}).items() if value is not None}
+    written = " ".join(f'{name}="{escape(value)}"' for name, value in known.items())
+    return f"<a {written}>{escape(text)}</a><br>"
+
+
+def _page(title: str, lines: Sequence[str]) -> str:
+    head = (
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta name="pypi:repository-version" content="{HTML_API_VERSION}">',
+        f"<title>{escape(title)}</title>",
+        "</head>",
+        "<body>",
+        f"<h1>{escape(title)}</h1>",
+    )
+    return "\n".join((*head, *lines, "</body>", "</html>", ""))

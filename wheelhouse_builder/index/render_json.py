@@ -1,0 +1,44 @@
+"""The index as JSON: PEP 691 and PEP 700, version 1.4.
+
+Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from wheelhouse_builder.index.model import JSON_API_VERSION, File, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_META = {"api-version": JSON_API_VERSION}
+
+
+def project_list(names: Iterable[str]) -> str:
+    """The root document."""
+    return _dump({"meta": _META, "projects": [{"name": name} for name in names]})
+
+
+def project_page(project: Project) -> str:
+    """The document of one project."""
+    files = [_file(file) for file in project.files]
+    return _dump({"meta": _META, "name": project.name, "versions": list(project.versions), "files": files})
+
+
+def _file(file: File) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "filename": file.filename,
+        "url": file.url,
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "requires-python": file.requires_python,
+        "core-metadata": {"sha256": file.metadata_sha256} if file.metadata_sha256 else None,
+        "upload-time": file.upload_time_text,
+    }
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,134 @@
+"""Generations: each published state of the index, immutable, behind one link.
+
+A generation is made whole under a temporary name, flushed, renamed, and becomes current by one swap of `.whb/current`.
+What clients use on top (`simple`, `links`, the lock of each target) are links that go through `current` and never
+change. So a publication that is killed at any point leaves the last generation in force.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.index import locks
+from wheelhouse_builder.index.build import index_files
+from wheelhouse_builder.wheelhouse import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+KEEP = 10
+_FOLDERS = ("simple", "links")
+_LOCK_PATTERNS = ("requirements-*.txt", "pylock.*.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One published state of the index."""
+
+    number: int
+    path: Path
+
+
+def publish(
+    wheelhouse: Wheelhouse,
+    selections: Mapping[Target, Iterable[str]],
+    *,
+    now: datetime | None = None,
+    keep: int = KEEP,
+) -> Generation | None:
+    """Publish all wheels, under the lock; None if that is what is published already.
+
+    `selections` gives, for each target whose lock is complete, the file names of the wheels that it installs; the locks
+    of other targets stay as they are. `now` becomes the upload time of the wheels that are published for the first
+    time. The last `keep` generations stay, and always the current and the one before it.
+    Raises `DamagedError` when a wheel is not what its record says, `MachineError` when the disk refuses.
+    """
+    wheelhouse.require_sound()
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    with disk.writing(wheelhouse.root):
+        wheelhouse.records.mark_published([wheel.filename for wheel in wheelhouse.wheels()], moment)
+        before = current(wheelhouse)
+        files = _carried_over(before) | render(wheelhouse.wheels(), selections)
+        if before is not None and _content(before.path) == files:
+            _link_top(wheelhouse, before)
+            return None
+        after = _write(wheelhouse, files)
+        disk.link(wheelhouse.current, Path("generations", after.path.name), wheelhouse.scratch)
+        _link_top(wheelhouse, after)
+        _retire(wheelhouse, {after, before}, keep)
+    return after
+
+
+def render(wheels: Iterable[StoredWheel], selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:
+    """The files of a generation by relative path: index and locks. Pure; `KeyError` for a selected wheel not there."""
+    by_name = {wheel.filename: wheel for wheel in wheels}
+    texts = index_files(by_name.values())
+    for target, filenames in selections.items():
+        chosen = [by_name[filename] for filename in filenames]
+        texts[locks.requirements_name(target)] = locks.requirements(target, chosen)
+        texts[locks.pylock_name(target)] = locks.pylock(target, chosen)
+    return {path: text.encode() for path, text in texts.items()}
+
+
+def current(wheelhouse: Wheelhouse) -> Generation | None:
+    """The generation in force."""
+    try:
+        name = wheelhouse.current.readlink().name
+    except FileNotFoundError:
+        return None
+    return Generation(number=int(name), path=wheelhouse.generations / name)
+
+
+def all_generations(wheelhouse: Wheelhouse) -> list[Generation]:
+    """Those that are kept, oldest first."""
+    folders = [path for path in wheelhouse.generations.glob("*") if path.name.isdecimal()]
+    return sorted((Generation(number=int(path.name), path=path) for path in folders), key=lambda found: found.number)
+
+
+def _carried_over(before: Generation | None) -> dict[str, bytes]:
+    if before is None:
+        return {}
+    return {path.name: path.read_bytes() for pattern in _LOCK_PATTERNS for path in before.path.glob(pattern)}
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _write(wheelhouse: Wheelhouse, files: Mapping[str, bytes]) -> Generation:
+    number = max((generation.number for generation in all_generations(wheelhouse)), default=0) + 1
+    path, unfinished = wheelhouse.generations / f"{number:06}", wheelhouse.scratch / f"generation-{number}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name, content in files.items():
+        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+        disk.write(unfinished / name, content)
+    for folder in [unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())]:
+        disk.sync(folder)
+    disk.rename(unfinished, path)
+    return Generation(number=number, path=path)
+
+
+def _link_top(wheelhouse: Wheelhouse, generation: Generation) -> None:
+    """Make the links on top where one is missing; they lead through `current`, so one that is there stays right."""
+    lock_names = [path.name for pattern in _LOCK_PATTERNS for path in generation.path.glob(pattern)]
+    for name in (*_FOLDERS, *sorted(lock_names)):
+        top, target = wheelhouse.root / name, Path(".whb/current", name)
+        if not (top.is_symlink() and top.readlink() == target):
+            disk.link(top, target, wheelhouse.scratch)
+
+
+def _retire(wheelhouse: Wheelhouse, in_use: set[Generation | None], keep: int) -> None:
+    """Remove old generations: out of sight in one step, then for good."""
+    for generation in all_generations(wheelhouse)[:-keep]:
+        if generation not in in_use:
+            retired = wheelhouse.scratch / f"retired-{generation.path.name}"
+            disk.rename(generation.path, retired)
+            shutil.rmtree(retired)

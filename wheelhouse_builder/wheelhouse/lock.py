@@ -1,0 +1,100 @@
+"""One writer at a time, and everyone who waits can see for whom."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from wheelhouse_builder.errors import MachineError
+from wheelhouse_builder.events import Listener, Note, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from wheelhouse_builder.process import Canceller
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who writes."""
+
+    pid: int
+    host: str
+    command: str
+    since: str  # ISO 8601, UTC
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} ({self.command}, since {self.since})"
+
+
+@contextlib.contextmanager
+def exclusive(
+    path: Path, *, wait: float, listener: Listener = ignore, canceller: Canceller | None = None
+) -> Iterator[None]:
+    """Hold the lock file `path`, waiting up to `wait` seconds for another process to let it go.
+
+    The holder is written to `<path>.holder`; whoever waits is told with one `Note`. The operating system ends the lock
+    of a process that dies. Raises `MachineError` naming the holder when the time is over, `Cancelled`.
+    """
+    lock = FileLock(path)
+    deadline = time.monotonic() + wait
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            holder = read_holder(path) or "another process"
+            if time.monotonic() >= deadline:
+                raise MachineError(
+                    f"{path.parent.parent} is in use by {holder}", hint="wait until it ends, or end it"
+                ) from None
+            if not told:
+                listener(Note(text=f"waiting for {holder}, which is writing to {path.parent.parent}"))
+                told = True
+            if canceller is not None:
+                canceller.check()
+            time.sleep(_POLL_SECONDS)
+    note = _holder_file(path)
+    try:
+        _write_holder(note)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Who holds the lock file, if it said so."""
+    try:
+        return Holder(**json.loads(_holder_file(path).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _holder_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.holder")
+
+
+def _write_holder(note: Path) -> None:
+    holder = Holder(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        command=" ".join(sys.argv)[:200],
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    temporary = note.with_name(f"{note.name}.new")
+    temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+    temporary.replace(note)
