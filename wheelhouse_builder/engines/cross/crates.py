@@ -1,0 +1,173 @@
+"""Crates, fetched by cargo: the C source that recipes name, and what a package's Rust code depends on.
+
+cargo does it because it knows the user's mirrors and checks every crate against the registry's checksum. It runs in a
+CARGO_HOME of whb's own, which takes over how registries are reached from the user's configuration and nothing else:
+compilers, linkers and flags in there must not steer a build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cached import write_atomically
+from wheelhouse_builder.errors import DownloadError, JobError, UsageError
+from wheelhouse_builder.process import Canceller, base_environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wheelhouse_builder.recipes.model import CrateSource
+
+_TAKEN_OVER = ("source", "registry", "registries", "net", "http")
+_FOLDERS = ("directory", "local-registry")  # in a source: relative to the folder that holds .cargo
+_NOT_OURS = frozenset({"target", "vendor", "node_modules", ".git"})
+_STALE_LOCK = "--locked"  # cargo names the option when it refuses a lock that does not fit its manifest
+
+
+def prepare_cargo_home(home: Path) -> None:
+    """Make `home` a CARGO_HOME with the user's registries, mirrors and proxies. Raises `UsageError`."""
+    text = _registry_settings(Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")))
+    config = home / "config.toml"
+    if not config.exists() or config.read_text(encoding="utf-8") != text:
+        write_atomically(config, text.encode())
+
+
+def fetch_crate(
+    source: CrateSource, *, cargo: Path, cache: Path, log: Path, canceller: Canceller, offline: bool
+) -> Path:
+    """The unpacked crate in whb's cache, fetched once.
+
+    Raises `DownloadError` if it cannot be had or is not the one that the recipe names.
+    """
+    unpacked = cache / "crates" / f"{source.crate}-{source.version}-{source.sha256[:16]}"
+    if unpacked.is_dir():
+        return unpacked
+    unpacked.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix=".fetch-") as scratch:
+        prepare_cargo_home(cache / "cargo")
+        vendored = _vendor(source, Path(scratch), cargo, cache / "cargo", log, canceller, offline)
+        actual = json.loads((vendored / ".cargo-checksum.json").read_bytes()).get("package")
+        if actual != source.sha256:
+            raise DownloadError(
+                f"crate {source.crate} {source.version}: its sha256 is {actual}, the recipe says {source.sha256}",
+                hint="either the recipe or the registry's mirror is wrong; nothing of it was used",
+                log=log,
+            )
+        try:
+            vendored.rename(unpacked)
+        except OSError:
+            if not unpacked.is_dir():  # another process was first
+                raise
+    return unpacked
+
+
+def _vendor(
+    source: CrateSource, scratch: Path, cargo: Path, home: Path, log: Path, canceller: Canceller, offline: bool
+) -> Path:
+    (scratch / "lib.rs").touch()
+    (scratch / "Cargo.toml").write_text(
+        '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[lib]\npath = "lib.rs"\n[workspace]\n'
+        f'[dependencies]\n{source.crate} = "={source.version.partition("+")[0]}"\n',
+        encoding="utf-8",
+    )
+    argv = [str(cargo), "vendor", "--quiet", *(["--offline"] if offline else []), "vendor"]
+    try:
+        run(argv, env=_environment(home), cwd=scratch, log=log, canceller=canceller, what=f"fetching {source.crate}")
+    except JobError as error:
+        hint = "there is no network in offline mode: run once without --offline" if offline else "see the log"
+        message = f"crate {source.crate} {source.version} cannot be fetched"
+        raise DownloadError(message, hint=hint, log=log, tail=error.tail) from error
+    return scratch / "vendor" / source.crate
+
+
+def prefetch_crates(
+    source_tree: Path, *, cargo: Path, cargo_home: Path, log: Path, canceller: Canceller, offline: bool
+) -> None:
+    """Have every crate that a package's Rust code depends on in `cargo_home`, so that its build needs no network.
+
+    Raises `DownloadError`.
+    """
+    prepare_cargo_home(cargo_home)
+    for manifest in rust_manifests(source_tree):
+        locked = manifest.with_name("Cargo.lock").exists()
+        try:
+            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=locked)
+        except JobError as error:
+            if not (locked and _STALE_LOCK in error.tail):
+                hint = "run once without --offline" if offline else "see the log"
+                where = manifest.relative_to(source_tree)
+                raise DownloadError(
+                    f"{where}: its crates cannot be fetched", hint=hint, log=log, tail=error.tail
+                ) from error
+            # The package was released with a lock that does not fit, and its own build would go on without --locked.
+            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=False)
+
+
+def _fetch(
+    manifest: Path, cargo: Path, home: Path, log: Path, canceller: Canceller, *, offline: bool, locked: bool
+) -> None:
+    # For all platforms: build backends call `cargo metadata`, which wants them all.
+    argv = [str(cargo), "fetch", "--manifest-path", str(manifest)]
+    argv += [option for option, wanted in (("--locked", locked), ("--offline", offline)) if wanted]
+    # In the manifest's folder, so that a `.cargo/config.toml` of the package (vendored crates) counts.
+    run(argv, env=_environment(home), cwd=manifest.parent, log=log, canceller=canceller, what="fetching crates")
+
+
+def rust_manifests(source_tree: Path) -> Iterator[Path]:
+    """The Cargo.toml files to fetch for: those with a Cargo.lock beside them, and the topmost ones."""
+    pending = [(source_tree, True)]
+    while pending:
+        folder, topmost = pending.pop()
+        manifest = folder / "Cargo.toml"
+        if manifest.is_file() and (topmost or manifest.with_name("Cargo.lock").is_file()):
+            yield manifest
+        topmost = topmost and not manifest.is_file()
+        pending += [
+            (entry, topmost)
+            for entry in sorted(folder.iterdir(), reverse=True)
+            if entry.is_dir() and not entry.is_symlink() and entry.name not in _NOT_OURS
+        ]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    extra = {"CARGO_HOME": str(home), "HOME": str(Path.home()), "CARGO_TERM_COLOR": "never"}
+    # For cargo as rustup's shim
+    extra |= {name: os.environ[name] for name in ("RUSTUP_HOME", "RUSTUP_TOOLCHAIN") if name in os.environ}
+    return base_environment(extra)
+
+
+# ---- the user's configuration of registries
+
+
+def _registry_settings(user_home: Path) -> str:
+    """What whb's CARGO_HOME takes over from the user's, as TOML."""
+    file = next((file for name in ("config.toml", "config") if (file := user_home / name).is_file()), None)
+    if file is None:
+        return ""
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: {error}", hint="cargo itself cannot read this file either") from None
+    for source in settings.get("source", {}).values():
+        for key in _FOLDERS:
+            if key in source:
+                source[key] = str(user_home.parent / source[key])
+    taken = {name: settings[name] for name in _TAKEN_OVER if name in settings}
+    return "".join(f"{key} = {value}\n" for key, value in _lines(taken, ()))
+
+
+def _lines(table: dict[str, object], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Dotted keys and values: strings, numbers and lists of them are written alike in JSON and TOML."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, (*path, name))
+        else:
+            yield (
+                ".".join(json.dumps(part, ensure_ascii=False) for part in (*path, name)),
+                json.dumps(value, ensure_ascii=False),
+            )
