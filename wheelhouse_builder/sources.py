@@ -192,7 +192,7 @@ class Downloads:
                     part.restart()
                 _check_status(response, file)
                 part.remember(response.headers.get("etag") or response.headers.get("last-modified") or "")
-                self._copy(response.iter_raw(_CHUNK), part, file)
+                self._copy(response.iter_raw(), part, file)  # as they come: what is received is kept
         except httpx.InvalidURL as error:
             raise DownloadError(f"cannot fetch {redact(file.url)}: {error}") from None
         except httpx.RequestError as error:
@@ -451,11 +451,11 @@ class _Unpacker:
         goal = PurePosixPath(target)
         ups = sum(1 for _ in takewhile(lambda part: part == "..", goal.parts))
         depth = 0 if hard else len(parts) - 2  # a hard link's target counts from the top of the archive
-        if goal.is_absolute() or ".." in goal.parts[ups:] or ups > depth:
-            self.refuse(member, f"is a link to {target!r}, outside of the archive")
         place = self._destination.joinpath(*parts)
         if len(parts) < 2 or place.is_dir():
             self.refuse(member, "is a link where a directory should be")
+        if goal.is_absolute() or ".." in goal.parts[ups:] or ups > depth:
+            self.refuse(member, f"is a link to {target!r}, outside of the archive")
         self._make_folder(member, place.parent)
         place.unlink(missing_ok=True)
         if not hard:
