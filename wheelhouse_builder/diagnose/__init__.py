@@ -1,1 +1,1 @@
-"""TODO"""
+"""Why a build failed: from the text of its log to a cause and a remedy."""
