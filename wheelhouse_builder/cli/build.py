@@ -27,12 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Build and publish; 1 if something is not there at the end."""
+    settings, console = invocation.settings, invocation.console
+    require_input(settings)
     from wheelhouse_builder.cli.progress import progress
     from wheelhouse_builder.report.as_json import dump, report_data
     from wheelhouse_builder.run import build_run
 
-    settings, console = invocation.settings, invocation.console
-    require_input(settings)
     with progress(console) as listener:
         report = build_run(settings, listener=listener, canceller=invocation.canceller)
     if console.json:

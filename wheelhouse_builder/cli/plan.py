@@ -21,13 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Print the plan; 1 if something is impossible."""
+    require_input(invocation.settings)
     from wheelhouse_builder.cli.progress import progress
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.report.as_json import dump, plan_data
     from wheelhouse_builder.report.table import plan_table
     from wheelhouse_builder.run import plan_run
 
-    require_input(invocation.settings)
     console = invocation.console
     with progress(console) as listener:
         plan = plan_run(invocation.settings, listener=listener, canceller=invocation.canceller)
