@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import parse_wheel_filename
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -79,6 +81,15 @@ class Builds:
             return wheel
         (folder / _RECORD).unlink(missing_ok=True)
         return None
+
+    def seconds(self, name: str) -> float | None:
+        """How long the last build of this package took."""
+        times = [
+            (self._root / build.request_key / _RECORD, build.seconds)
+            for build in self.all()
+            if parse_wheel_filename(build.filename)[0] == name
+        ]
+        return max(times, key=lambda found: found[0].stat().st_mtime)[1] if times else None
 
     def lock(self, key: str) -> str | None:
         """The build requirements of an earlier build with this request key."""

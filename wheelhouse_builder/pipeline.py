@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from wheelhouse_builder.artifact import Sdist, Source, describe
+from wheelhouse_builder.artifact import Sdist, Source
 from wheelhouse_builder.builds import Build, Builds, build_key, digest_of, request_key
-from wheelhouse_builder.diagnose import diagnose
+from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.plan import Job, best, built_from
-from wheelhouse_builder.repair import repair
+from wheelhouse_builder.repair.musllinux import repair
 from wheelhouse_builder.sources import Downloads, copy_tree, source_date_epoch, unpack_sdist
 from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.verify.native import native_sources
@@ -56,8 +56,11 @@ class Pipeline:
         """The job's log file."""
         return self.logs / f"{job.id}.log"
 
-    def run(self, job: Job, phase: Callable[[str], None]) -> Build:
-        """Do a job, or find that an earlier one did it. Raises `JobError`, `MachineError` or `Cancelled`."""
+    def run(self, job: Job, phase: Callable[[str], None]) -> tuple[Build, Path]:
+        """Do a job, or find that an earlier one did it; the build and its wheel.
+
+        Raises `JobError`, `MachineError` or `Cancelled`.
+        """
         if earlier := self._earlier(job):
             return earlier
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -70,12 +73,13 @@ class Pipeline:
             except JobError as error:
                 raise self._explained(error, job) from error
 
-    def _earlier(self, job: Job) -> Build | None:
+    def _earlier(self, job: Job) -> tuple[Build, Path] | None:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
         found = best(built_from(job.source, job.target, self.builds.all(), self.request_key))
-        return found if found and self.builds.path(found) else None
+        path = self.builds.path(found) if found else None
+        return (found, path) if found and path else None
 
-    def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> Build:
+    def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         started = time.monotonic()
         tree, epoch = self._source(job, place, phase)
         native = bool(native_sources(tree))
@@ -95,7 +99,10 @@ class Pipeline:
         wheel = self._repair(raw, work)
         phase("verify")
         self._verify(wheel, job.target, native=native)
-        return self._store(wheel, raw, job, native=native, seconds=time.monotonic() - started)
+        build = self._store(wheel, raw, job, native=native, seconds=time.monotonic() - started)
+        path = self.builds.path(build)
+        assert path is not None
+        return build, path
 
     @contextmanager
     def _workplace(self, job: Job) -> Iterator[Path]:
@@ -167,7 +174,7 @@ class Pipeline:
         """The error with what the log says about its cause."""
         log = self.log(job)
         diagnosis = diagnose(f"{log.read_text(encoding='utf-8', errors='replace')}\n{error.tail}")
-        message = f"{describe(job.source)} for {job.target}: {error.message}"
+        message = f"{job.title}: {error.message}"
         if diagnosis is None:
             return JobError(message, hint=error.hint, log=log, tail=error.tail)
         return JobError(

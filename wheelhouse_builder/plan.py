@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.utils import BuildTag, parse_wheel_filename
 
-from wheelhouse_builder.artifact import Source, Wheel
+from wheelhouse_builder.artifact import Source, Wheel, describe
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Job:
         """`cffi-2.1.1-cp312-musllinux_1_2_aarch64`: unique in a plan, and safe as a file name."""
         version = f"-{self.source.version}" if self.source.version else ""
         return f"{self.source.name}{version}-{self.target}"
+
+    @property
+    def title(self) -> str:
+        """`cffi 2.1.1 for cp312-musllinux_1_2_aarch64`, for people."""
+        return f"{describe(self.source)} for {self.target}"
 
 
 @dataclass(frozen=True, kw_only=True)

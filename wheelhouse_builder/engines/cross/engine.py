@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -187,7 +188,10 @@ class CrossEngine:
         prefixes: Mapping[str, Path],
     ) -> RawWheel:
         from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415 - slow to import
+        from pyproject_hooks import BuildBackendWarning  # noqa: PLC0415
 
+        # The backend's warnings are for the package's authors, and in the log: pyproject_hooks would repeat them here.
+        warnings.filterwarnings("ignore", category=BuildBackendWarning)
         foreign = str(work.target.arch) != platform.machine()
         environment = BuildEnvironment.create(
             host.path,

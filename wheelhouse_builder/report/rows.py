@@ -1,0 +1,80 @@
+"""From what a run decided and what came of it to the rows of its report. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.errors import JobError, WhbError
+from wheelhouse_builder.plan import Action, Decision
+from wheelhouse_builder.report.model import Row, Status
+from wheelhouse_builder.tasks import Ended, Provided, Tasks, verdicts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wheelhouse_builder.admission import Admitted
+    from wheelhouse_builder.verify.verdict import Verdict
+    from wheelhouse_builder.wheelhouse.records import StoredWheel
+
+
+def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted, seconds: Mapping[str, float]) -> Row:
+    """The row of one decision. `seconds` is the wall time of each task."""
+    provider = tasks.provider(decision)
+    if decision.action is Action.IMPOSSIBLE:
+        return _row(decision, Status.IMPOSSIBLE, message=decision.reason)
+    if provider is None:
+        return _ready(decision, tasks.stored[str(decision.filename)], None)
+    result = ended[provider]
+    if isinstance(result, WhbError):
+        return _failed(decision, result, seconds.get(provider))
+    assert isinstance(result, Provided)
+    stored = admitted.get(provider)
+    if stored is None:
+        return _unproved(decision, verdicts_of(result, decision.target, ended), seconds.get(provider))
+    if isinstance(stored, WhbError):
+        return _failed(decision, stored, seconds.get(provider))
+    return _ready(decision, stored, seconds.get(provider))
+
+
+def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Row:
+    verdicts = tuple(verdict for verdict in stored.verdicts if verdict.target == str(decision.target))
+    return _row(decision, Status.READY, filename=stored.filename, size=stored.size, seconds=seconds, verdicts=verdicts)
+
+
+def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:
+    log, tail = (error.log, error.tail) if isinstance(error, JobError) else (None, "")
+    return _row(
+        decision,
+        Status.FAILED,
+        seconds=seconds,
+        message=error.message,
+        hint=error.hint or "",
+        log=log,
+        tail=tail,
+    )
+
+
+def _unproved(decision: Decision, verdicts: tuple[Verdict, ...], seconds: float | None) -> Row:
+    """A wheel that was had but does not load or import, here or (abi3, pure) on another target."""
+    problems = [problem for verdict in verdicts for problem in verdict.problems]
+    return _row(
+        decision,
+        Status.FAILED,
+        seconds=seconds,
+        verdicts=verdicts,
+        message=problems[0] if problems else "the same wheel fails on another target of this run",
+        hint="the wheel is not published",
+        tail="\n".join(problems),
+    )
+
+
+def _row(decision: Decision, status: Status, **more: object) -> Row:
+    return Row(
+        name=decision.name,
+        version=decision.version,
+        target=decision.target,
+        action=decision.action,
+        reason=decision.reason,
+        status=status,
+        **more,  # type: ignore[arg-type]  # the other fields, by name
+    )

@@ -1,0 +1,180 @@
+"""A whole run: resolve, plan, do, admit, publish. What `whb plan` and `whb build` are made of."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.admission import admit_all
+from wheelhouse_builder.builds import Builds
+from wheelhouse_builder.engines.cross.engine import CrossEngine
+from wheelhouse_builder.engines.cross.interpreter import find_python
+from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.events import Event, JobFinished, Listener
+from wheelhouse_builder.locks import lock_for
+from wheelhouse_builder.pipeline import Pipeline
+from wheelhouse_builder.plan import Plan, make_plan
+from wheelhouse_builder.report.model import Report, Row, Status
+from wheelhouse_builder.report.rows import make_row
+from wheelhouse_builder.requirements import FormatControl, read_requirements
+from wheelhouse_builder.resolve import ResolveOptions, Selection, select
+from wheelhouse_builder.schedule.local import LocalExecutor
+from wheelhouse_builder.schedule.queue import run_tasks
+from wheelhouse_builder.sources import Downloads
+from wheelhouse_builder.tasks import Tasks
+from wheelhouse_builder.verify.symbols import MUSL_FLOORS
+from wheelhouse_builder.wheelhouse.generations import current, publish
+from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.settings import Settings
+    from wheelhouse_builder.target import Target
+
+
+def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) -> Plan:
+    """Resolve and plan; nothing is built, and nothing but whb's cache is written.
+
+    Raises `UsageError`, `ResolveError`, `MachineError`, `DamagedError` or `Cancelled`.
+    """
+    return _Run.of(settings, listener, canceller).plan()
+
+
+def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -> Report:
+    """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
+
+    When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
+    """
+    run = _Run.of(settings, listener, canceller)
+    with run.wheelhouse.lock(listener=listener, canceller=canceller):
+        return run.build()
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What the steps of one run share."""
+
+    settings: Settings
+    wheelhouse: Wheelhouse
+    pipeline: Pipeline
+    resolving: ResolveOptions
+    listener: Listener
+    canceller: Canceller
+    started: float
+    seconds: dict[str, float] = field(default_factory=dict)  # by the id of the task
+
+    @classmethod
+    def of(cls, settings: Settings, listener: Listener, canceller: Canceller) -> _Run:
+        if settings.engine != "cross":
+            raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
+        wheelhouse = Wheelhouse(settings.wheelhouse)
+        resolving = ResolveOptions(
+            cache=settings.cache,
+            offline=settings.offline,
+            format_control=FormatControl.parse(settings.no_binary, settings.only_binary),
+            listener=listener,
+            canceller=canceller,
+        )
+        engine = CrossEngine(
+            cache=settings.cache,
+            jobs=settings.jobs,
+            canceller=canceller,
+            listener=listener,
+            resolving=replace(resolving, format_control=FormatControl()),
+            target_trees=settings.cross.target_trees,
+            package_tables=settings.package_tables,
+        )
+        pipeline = Pipeline(
+            engine=engine,
+            downloads=Downloads(settings.cache, offline=settings.offline, canceller=canceller, listener=listener),
+            builds=Builds(settings.cache),
+            cache=settings.cache,
+            logs=wheelhouse.logs,
+            musl_floor=settings.musl_floor or MUSL_FLOORS[0],
+            canceller=canceller,
+        )
+        return cls(
+            settings=settings,
+            wheelhouse=wheelhouse,
+            pipeline=pipeline,
+            resolving=resolving,
+            listener=listener,
+            canceller=canceller,
+            started=time.monotonic(),
+        )
+
+    # plan
+
+    def plan(self) -> Plan:
+        """Every decision, from the requirements and what is there."""
+        self.wheelhouse.require_sound()
+        selections = self._selections()
+        return make_plan(
+            selections, self.wheelhouse.wheels(), self.pipeline.builds.all(), cache(self.pipeline.request_key)
+        )
+
+    def _selections(self) -> Mapping[Target, list[Selection]]:
+        settings = self.settings
+        requirements = read_requirements(
+            settings.requirements, constraints=settings.constraints, extra=settings.packages
+        )
+        control = requirements.format_control(self.resolving.format_control)
+        options = replace(self.resolving, format_control=control)
+
+        def selected(target: Target) -> list[Selection]:
+            host = find_python(target.python, settings.cache)
+            lock = lock_for(
+                requirements, target, replace(options, python=host.path if host else None), upgrade=settings.upgrade
+            )
+            return list(select(lock, control))
+
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
+
+    # build
+
+    def build(self) -> Report:
+        """Plan, do, admit and publish, under the wheelhouse's lock."""
+        plan = self.plan()
+        stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
+        tasks = Tasks(
+            plan=plan,
+            wheelhouse=self.wheelhouse,
+            stored=stored,
+            pipeline=self.pipeline,
+            verify=self.settings.verify,
+            listener=self.listener,
+        )
+        with LocalExecutor(self.settings.jobs) as executor:
+            ended = run_tasks(tasks.all(), executor, listener=self._listen, canceller=self.canceller)
+        admitted = admit_all(tasks, ended)
+        rows = tuple(make_row(decision, tasks, ended, admitted, self.seconds) for decision in plan.decisions)
+        published = publish(self.wheelhouse, _complete(plan.targets, rows))
+        generation = published or current(self.wheelhouse)
+        return Report(
+            rows=rows,
+            wheelhouse=self.settings.wheelhouse,
+            generation=generation.number if generation else None,
+            changed=published is not None,
+            seconds=time.monotonic() - self.started,
+        )
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, JobFinished):
+            self.seconds[event.job] = event.seconds
+        self.listener(event)
+
+
+def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, list[str]]:
+    """For each target of which nothing is missing, the wheels that it installs: what its lock is made of."""
+    rows = list(rows)
+    return {
+        target: [str(row.filename) for row in rows if row.target == target]
+        for target in targets
+        if all(row.status is Status.READY for row in rows if row.target == target)
+    }

@@ -1,0 +1,204 @@
+"""The tasks of a plan: fetch, build, check what is there, and try the imports of each target.
+
+Each task that gives a wheel gives it with the loader's verdict for every target that the task is for; the import check
+of a target waits for all of them and judges what is new.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.errors import JobError, WhbError
+from wheelhouse_builder.events import Level, Listener, Note
+from wheelhouse_builder.plan import Action, Decision, Job, Plan
+from wheelhouse_builder.schedule.queue import Lane, Task
+from wheelhouse_builder.verify.alpine import NoAlpine, find_alpine
+from wheelhouse_builder.verify.imports import check_imports
+from wheelhouse_builder.verify.loader import check_loader
+from wheelhouse_builder.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wheelhouse_builder.artifact import Wheel
+    from wheelhouse_builder.builds import Build
+    from wheelhouse_builder.pipeline import Pipeline
+    from wheelhouse_builder.settings import VerifySettings
+    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provided:
+    """A wheel at hand, with the loader's verdicts, and how it was had."""
+
+    path: Path
+    verdicts: tuple[Verdict, ...]
+    build: Build | None = None  # None: fetched, or in the wheelhouse before
+    url: str | None = None  # where it was fetched from
+
+
+Imports = Mapping[str, Verdict]  # by file name
+Result = Provided | Imports
+Ended = Mapping[str, Result | WhbError]  # by the id of the task
+
+_SECONDS_TO_BUILD = 60.0  # when nothing is known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Makes the tasks of one plan."""
+
+    plan: Plan
+    wheelhouse: Wheelhouse
+    stored: Mapping[str, StoredWheel]  # by file name
+    pipeline: Pipeline
+    verify: VerifySettings
+    listener: Listener
+
+    def all(self) -> list[Task[Result]]:
+        """Every task, with what it waits for."""
+        fetches: dict[Wheel, list[Target]] = defaultdict(list)
+        unproved: dict[str, list[Target]] = defaultdict(list)
+        for decision in self.plan.decisions:
+            if decision.wheel:
+                fetches[decision.wheel].append(decision.target)
+            elif self._is_unproved(decision):
+                unproved[str(decision.filename)].append(decision.target)
+        return [
+            *(self._fetch(wheel, targets) for wheel, targets in fetches.items()),
+            *(self._check(filename, targets) for filename, targets in unproved.items()),
+            *map(self._job, self.plan.jobs),
+            *filter(None, map(self._imports, self.plan.targets)),
+        ]
+
+    def provider(self, decision: Decision) -> str | None:
+        """The id of the task that gives the wheel of a decision.
+
+        None for what is impossible, and for what is in the wheelhouse with evidence.
+        """
+        if decision.wheel:
+            return f"fetch-{decision.wheel.filename}"
+        if self._is_unproved(decision):
+            return f"check-{decision.filename}"
+        return decision.job
+
+    @staticmethod
+    def import_task(target: Target) -> str:
+        """The id of the import check of a target."""
+        return f"import-{target}"
+
+    def _is_unproved(self, decision: Decision) -> bool:
+        """Whether the wheelhouse has the wheel, but nobody has looked whether it loads on this target."""
+        if decision.action is not Action.REUSE or decision.job:
+            return False
+        verdicts = self.stored[str(decision.filename)].verdicts
+        return not any(verdict.target == str(decision.target) for verdict in verdicts)
+
+    def _loader(self, wheel: Path, targets: list[Target], native: bool | None = None) -> tuple[Verdict, ...]:
+        floor = self.pipeline.musl_floor
+        return tuple(check_loader(wheel, target, musl_floor=floor, native=native) for target in targets)
+
+    def _fetch(self, wheel: Wheel, targets: list[Target]) -> Task[Result]:
+        def fetch(phase: Callable[[str], None], _: Ended) -> Provided:
+            phase("download")
+            path = self.pipeline.downloads.fetch(wheel)
+            phase("verify")
+            return _proved(Provided(path=path, verdicts=self._loader(path, targets), url=wheel.url))
+
+        return Task(id=f"fetch-{wheel.filename}", title=f"fetch {wheel.filename}", run=fetch, lane=Lane.NETWORK)
+
+    def _check(self, filename: str, targets: list[Target]) -> Task[Result]:
+        def check(phase: Callable[[str], None], _: Ended) -> Provided:
+            phase("verify")
+            path = self.wheelhouse.root / filename
+            return _proved(Provided(path=path, verdicts=self._loader(path, targets)))
+
+        return Task(id=f"check-{filename}", title=f"check {filename}", run=check)
+
+    def _job(self, job: Job) -> Task[Result]:
+        def build(phase: Callable[[str], None], _: Ended) -> Provided:
+            done, path = self.pipeline.run(job, phase)
+            return _proved(Provided(path=path, verdicts=self._loader(path, [job.target], done.native), build=done))
+
+        return Task(
+            id=job.id,
+            title=f"build {job.title}",
+            run=build,
+            after=job.after,
+            seconds=self.pipeline.builds.seconds(job.source.name) or _SECONDS_TO_BUILD,
+            log=self.pipeline.log(job),
+        )
+
+    def _imports(self, target: Target) -> Task[Result] | None:
+        decisions = [decision for decision in self.plan.decisions if decision.target == target]
+        providers = {decision.name: self.provider(decision) for decision in decisions}
+        new = [provider for provider in providers.values() if provider]
+        if not new or self.verify.engine == "off":
+            return None
+
+        def try_imports(phase: Callable[[str], None], earlier: Ended) -> Imports:
+            results = [earlier[provider] for provider in new]
+            wanted = {result.path.name: result.path for result in results if isinstance(result, Provided)}
+            kept = [self.wheelhouse.root / str(d.filename) for d in decisions if not providers[d.name] and d.filename]
+            return self._try(target, wanted, kept, phase) if wanted else {}
+
+        log = self.pipeline.logs / f"{self.import_task(target)}.log"
+        return Task(
+            id=self.import_task(target),
+            title=f"import on Alpine, {target}",
+            run=try_imports,
+            after=tuple(dict.fromkeys(new)),
+            log=log,
+        )
+
+    def _try(
+        self, target: Target, wanted: Mapping[str, Path], kept: list[Path], phase: Callable[[str], None]
+    ) -> Imports:
+        phase("look for Alpine")
+        alpine = find_alpine(
+            target,
+            engine=self.verify.engine,
+            image=self.verify.image,
+            rootfs=str(self.verify.rootfs) if self.verify.rootfs else None,
+            pull=not self.pipeline.downloads.offline,
+            canceller=self.pipeline.canceller,
+        )
+        if isinstance(alpine, NoAlpine):
+            text = f"{target}: no import check, only the loader's: {alpine.reason}"
+            self.listener(Note(text=text, level=Level.WARNING))
+            return {}
+        phase(f"{alpine.name}, {len(wanted)} wheels")
+        self.pipeline.logs.mkdir(parents=True, exist_ok=True)
+        return check_imports(
+            [*wanted.values(), *kept],
+            target,
+            alpine,
+            wanted=wanted.keys(),
+            log=self.pipeline.logs / f"{self.import_task(target)}.log",
+            canceller=self.pipeline.canceller,
+        )
+
+
+def _proved(provided: Provided) -> Provided:
+    """The same, if the loader found nothing wrong. Raises `JobError`."""
+    for verdict in provided.verdicts:
+        if not verdict.passed:
+            raise JobError(
+                f"{provided.path.name} would not load on {verdict.target}: {verdict.problems[0]}",
+                hint=None if provided.build else "build it from source with --no-binary, or set --musl-floor",
+                tail="\n".join(verdict.problems),
+            )
+    return provided
+
+
+def verdicts_of(provided: Provided, target: Target, ended: Ended) -> tuple[Verdict, ...]:
+    """What was found out about a wheel on one target in this run."""
+    loader = tuple(verdict for verdict in provided.verdicts if verdict.target == str(target))
+    imports = ended.get(Tasks.import_task(target))
+    imported = imports.get(provided.path.name) if isinstance(imports, Mapping) else None
+    return (*loader, imported) if imported else loader
