@@ -30,7 +30,7 @@ from packaging.pylock import (
     PylockSelectError,
     PylockValidationError,
 )
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from wheelhouse_builder import process
 from wheelhouse_builder.artifact import Sdist, Source, SourceTree, Wheel
@@ -248,7 +248,7 @@ def _explain(log: str, wanted: RequirementSet, options: ResolveOptions) -> Resol
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
     return ResolveError(
-        f"the requirements cannot be resolved\n{text}{blamed}", hint=uv_hint.strip() or _hint(text, options)
+        f"the requirements cannot be resolved\n{text}{blamed}", hint=_hint(text, options, uv_hint.strip())
     )
 
 
@@ -256,7 +256,7 @@ def _mentions(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) is not None
 
 
-def _hint(text: str, options: ResolveOptions) -> str:
+def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
     if options.offline:
         return "run once without --offline, so that what is needed is in the cache"
     if "not found in the package registry" in text:
@@ -267,7 +267,7 @@ def _hint(text: str, options: ResolveOptions) -> str:
         return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
     if "Failed to build" in text or "Failed to download and build" in text:
         return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
-    return "change one of the requirements named above, or add a constraint"
+    return theirs or "change one of the requirements named above, or add a constraint"
 
 
 # Locks as text
@@ -452,14 +452,24 @@ def _archive(package: Package, archive: PackageArchive, target: Target) -> tuple
     if not filename.endswith(".whl"):
         if not filename.endswith(_SDIST_SUFFIXES):
             raise _Unusable(f"{filename} is neither a wheel nor a .tar.gz or .zip sdist")
-        return _remote(Sdist, package, archive), "a source archive, given directly"
+        return replace(_remote(Sdist, package, archive), filename=_sdist_name(package, filename)), "given directly"
     try:
         tags = parse_wheel_filename(filename)[-1]
     except InvalidWheelFilename as error:
-        raise _Unusable(str(error)) from None
+        raise _Unusable(f"{filename}: {error}") from None
     if not target.fits(tags):
         raise _Unusable(f"{filename}, given directly, does not fit {target}: give its sdist instead")
-    return _remote(Wheel, package, archive), "a wheel, given directly"
+    return _remote(Wheel, package, archive), "given directly"
+
+
+def _sdist_name(package: Package, filename: str) -> str:
+    """The file name, or a better one for a source archive that is called `main.zip` or `v1.0.tar.gz`."""
+    try:
+        parse_sdist_filename(filename)
+    except InvalidSdistFilename:
+        suffix = next(suffix for suffix in _SDIST_SUFFIXES if filename.endswith(suffix))
+        return f"{package.name.replace('-', '_')}-{package.version or 0}{suffix}"
+    return filename
 
 
 def _released(package: Package, lock: Lock, control: FormatControl) -> tuple[Wheel | Sdist, str]:
