@@ -31,7 +31,7 @@ class Table:
         """A string that must be there and must not be empty."""
         value = self.values.get(key)
         if not isinstance(value, str) or not value:
-            raise self.wrong(key, "must be a string" if key in self.values else "is missing")
+            raise self.wrong(key, "must be a string, and not empty" if key in self.values else "is missing")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -44,7 +44,10 @@ class Table:
     def text_map(self, key: str) -> dict[str, str]:
         """A table of strings; empty where the key is not there."""
         table = self.table(key)
-        return {name: table.text(name) for name in table.values}
+        texts = {name: value for name, value in table.values.items() if isinstance(value, str)}
+        for name in table.values.keys() - texts.keys():
+            raise table.wrong(name, "must be a string")
+        return texts
 
     def texts_map(self, key: str) -> dict[str, tuple[str, ...]]:
         """A table whose values are strings or lists of strings; empty where the key is not there."""
