@@ -1,0 +1,66 @@
+"""What integration tests share: whb as a command, a cache for the whole run, and real Alpine images.
+
+`scripts/test` makes the images (`scripts/alpine-images`) and sets WHB_TEST_DIR; without that these tests fail, they are
+never skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IMAGE = "whb-test/python:{python}-alpine-{arch}"
+
+
+@dataclass(frozen=True)
+class Whb:
+    """The command line, with a cache that all integration tests of a run share."""
+
+    cache: Path
+
+    def __call__(self, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `whb`; never raises for an exit code."""
+        env = {**os.environ, "WHB_CACHE_DIR": str(self.cache), "WHB_VERIFY_IMAGE": IMAGE, **environment}
+        return subprocess.run(
+            [sys.executable, "-m", "wheelhouse_builder", *arguments],
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def ok(self, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `whb` and expect exit code 0."""
+        done = self(*arguments, cwd=cwd, **environment)
+        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="session")
+def test_dir() -> Path:
+    """Where test images and the tests' cache lie."""
+    return Path(os.environ.get("WHB_TEST_DIR", REPOSITORY / ".test"))
+
+
+@pytest.fixture(scope="session")
+def whb(test_dir: Path) -> Whb:
+    """The command line."""
+    return Whb(Path(os.environ.get("WHB_CACHE_DIR", test_dir / "cache")))
+
+
+def in_alpine(python: str, arch: str, script: str, *mounts: tuple[Path, str]) -> str:
+    """Run a shell script in real Alpine without network; its standard output. Fails with all it said."""
+    argv = ["docker", "run", "--rm", "--network", "none", "--platform", f"linux/{arch}"]
+    for host, inside in mounts:
+        argv += ["--volume", f"{host}:{inside}:ro"]
+    argv += [IMAGE.format(python=python, arch=arch), "sh", "-euc", script]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
