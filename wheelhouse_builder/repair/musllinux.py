@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
@@ -143,8 +143,15 @@ def _elf_files(folder: Path) -> dict[Path, ElfFile]:
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as stream:
                 if stream.read(len(MAGIC)) == MAGIC:
-                    found[path] = read_elf(stream)
+                    found[path] = _read(path.name, stream)
     return found
+
+
+def _read(name: str, stream: IO[bytes]) -> ElfFile:
+    try:
+        return read_elf(stream)
+    except JobError as error:
+        raise JobError(f"{name}: {error.message}") from error
 
 
 def _copy_libraries(library_dirs: Sequence[Path], destination: Path) -> Path:

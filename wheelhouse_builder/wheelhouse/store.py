@@ -33,7 +33,7 @@ from wheelhouse_builder.wheelhouse.lock import exclusive
 from wheelhouse_builder.wheelhouse.records import Records, StoredWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from wheelhouse_builder.process import Canceller
@@ -74,6 +74,7 @@ class Wheelhouse:
         self.scratch = self.state / "tmp"
         self.records = Records(self.state / "records.sqlite")
         self._admitting = threading.Lock()
+        self._writing = False
 
     @contextlib.contextmanager
     def lock(
@@ -93,6 +94,8 @@ class Wheelhouse:
                 shutil.rmtree(self.scratch, ignore_errors=True)
                 self.scratch.mkdir()
                 self.records.create()
+            self._writing = True
+            stack.callback(setattr, self, "_writing", False)
             yield self
 
     def wheels(self) -> tuple[StoredWheel, ...]:
@@ -102,7 +105,8 @@ class Wheelhouse:
     def check(self, *, thorough: bool = False) -> list[Problem]:
         """What is wrong with the wheels.
 
-        A file whose size and modification time are as noted is taken for right, unless `thorough`; any other is hashed.
+        A file whose size and modification time are as noted is taken for right, unless `thorough`; any other is hashed,
+        and under the lock the new time is noted (a copied wheelhouse is hashed once).
         Raises `DamagedError` when the records cannot be read.
         """
         records = {wheel.filename: wheel for wheel in self.records.all()}
@@ -112,6 +116,8 @@ class Wheelhouse:
             trouble = self._trouble(wheel, times.get(wheel.filename))
             if trouble is not None:
                 problems.append(self._problem(wheel.filename, trouble))
+        if self._writing:
+            self._note_times(records.keys() - {problem.path.name for problem in problems}, times)
         foreign = [path.name for path in sorted(self.root.glob("*.whl")) if path.name not in records]
         return problems + [self._problem(name, Trouble.FOREIGN) for name in foreign]
 
@@ -168,6 +174,12 @@ class Wheelhouse:
         disk.copy(source, temporary)
         disk.rename(sidecar, destination.with_name(f"{destination.name}.metadata"))
         disk.rename(temporary, destination)
+
+    def _note_times(self, sound: Iterable[str], noted: Mapping[str, int]) -> None:
+        found = {name: (self.root / name).stat().st_mtime_ns for name in sound}
+        changed = {name: time for name, time in found.items() if noted.get(name) != time}
+        if changed:
+            self.records.set_times(changed)
 
     def _trouble(self, wheel: StoredWheel, known_good: int | None) -> Trouble | None:
         path = self.root / wheel.filename
