@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
-from wheelhouse_builder.engines.cross.environment import network_sandbox
+from wheelhouse_builder.engines.cross.environment import sandbox
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.process import base_environment, run
@@ -182,7 +182,7 @@ def _program(name: str, purpose: str) -> Finding:
 
 
 def _sandbox() -> Finding:
-    command = network_sandbox()
+    command = sandbox()
     if command:
         return _ok("network sandbox", f"builds run without network ({Path(command[0]).name})")
     detail = "builds can reach the network: this machine does not let `unshare` make namespaces"

@@ -167,7 +167,14 @@ def test_build_requirements_are_pinned_with_hashes_and_install(cache: Path, tmp_
     assert "setuptools==80." in text
     pinned = write(tmp_path / "pinned.txt", text)
     uv = Path(sys.executable).with_name("uv")
-    flags = ["--dry-run", "--require-hashes", "--target", tmp_path / "out", "--python", sys.executable]
+    flags: list[str | Path] = [
+        "--dry-run",
+        "--require-hashes",
+        "--target",
+        tmp_path / "out",
+        "--python",
+        sys.executable,
+    ]
     environment = process.base_environment({"UV_CACHE_DIR": str(cache / "uv")})
     process.run([uv, "pip", "install", *flags, "-r", pinned], env=environment)
     assert resolve_build_requirements([], Path(sys.executable), options) == ""

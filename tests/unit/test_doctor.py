@@ -85,7 +85,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(rust, "ensure_std", made.ensure_std)
     monkeypatch.setattr(interpreter, "find_python", made.find_python)
     monkeypatch.setattr(interpreter, "install_python", made.install_python)
-    monkeypatch.setattr(doctor, "network_sandbox", lambda: made.sandbox)
+    monkeypatch.setattr(doctor, "sandbox", lambda: made.sandbox)
     monkeypatch.setattr(doctor, "find_alpine", made.find_alpine)
     monkeypatch.setattr(doctor, "run", made.run)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in made.programs else None)

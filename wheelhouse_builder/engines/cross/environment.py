@@ -23,13 +23,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Own network (that is: none) and own process numbers, so that nothing of a build outlives it, not even whb's kill -9.
+_WHOLE = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+_NETWORK = ("--net",)
+_AS_USER = ("--map-current-user",)  # where only root may do it as itself
+
+
 @cache
-def network_sandbox() -> tuple[str, ...]:
-    """What to put before a command so that it has no network; empty where this machine does not allow it."""
-    unshare = shutil.which("unshare")
-    for options in (("--net",), ("--map-current-user", "--net")):
-        if unshare and subprocess.run([unshare, *options, "true"], capture_output=True, check=False).returncode == 0:
-            return (unshare, *options)
+def sandbox() -> tuple[str, ...]:
+    """What to put before a command that runs foreign code; empty where this machine allows none of it."""
+    unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
+    ties = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
+    for options in (_WHOLE, (*_AS_USER, *_WHOLE), _NETWORK, (*_AS_USER, *_NETWORK)):
+        if unshare:
+            command = (*ties, unshare, *options)
+            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+                return command
     return ()
 
 
@@ -44,7 +53,7 @@ class BuildEnvironment:
     canceller: Canceller
     variables: Mapping[str, str]  # for the hooks
     offline: bool = False
-    _sandbox: tuple[str, ...] = field(default_factory=network_sandbox)
+    _sandbox: tuple[str, ...] = field(default_factory=sandbox)
 
     @classmethod
     def create(cls, python: Path, *, machine: str | None, **rest: object) -> BuildEnvironment:

@@ -1,0 +1,56 @@
+"""Tiny source distributions, each with one property, made in a temporary folder."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "{name}"
+version = "1.0"
+[tool.setuptools]
+py-modules = []
+ext-modules = [{{ name = "{module}", sources = ["{module}.c"] }}]
+"""
+
+MODULE = """\
+#include <Python.h>
+{includes}
+static PyObject *answer(PyObject *self, PyObject *args) {{ {body} }}
+static PyMethodDef methods[] = {{{{"answer", answer, METH_NOARGS, 0}}, {{0}}}};
+static struct PyModuleDef module = {{PyModuleDef_HEAD_INIT, "{module}", 0, -1, methods}};
+PyMODINIT_FUNC PyInit_{module}(void) {{ return PyModule_Create(&module); }}
+"""
+
+
+def c_extension(name: str, *, includes: str = "", body: str = "return PyLong_FromLong(42);") -> dict[str, str]:
+    """The files of a project with one C extension."""
+    module = name.replace("-", "_")
+    return {
+        "pyproject.toml": PYPROJECT.format(name=name, module=module),
+        f"{module}.c": MODULE.format(module=module, includes=includes, body=body),
+    }
+
+
+def sdist(folder: Path, name: str, files: Mapping[str, str], *, extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:
+    """Write `<name>-1.0.tar.gz` with these files (and bare members `extra`), all below one top directory."""
+    stem = f"{name.replace('-', '_')}-1.0"
+    path = folder / f"{stem}.tar.gz"
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in {"PKG-INFO": metadata, **files}.items():
+            info = tarfile.TarInfo(f"{stem}/{member}")
+            info.size, info.mtime = len(text.encode()), 1_700_000_000
+            archive.addfile(info, io.BytesIO(text.encode()))
+        for info in extra:
+            archive.addfile(info)
+    return path
