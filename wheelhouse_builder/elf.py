@@ -141,10 +141,11 @@ def _symbols(elf: ELFFile, dynamic: DynamicSegment) -> tuple[tuple[Undefined, ..
 
 
 def _version_needs(elf: ELFFile) -> frozenset[tuple[str, str]]:
-    return frozenset(
-        (str(library.name), version.name)
-        for section in elf.iter_sections()
-        if isinstance(section, GNUVerNeedSection)
-        for library, versions in section.iter_versions()
-        for version in versions
-    )
+    needs: set[tuple[str, str]] = set()
+    for section in elf.iter_sections():
+        if isinstance(section, GNUVerNeedSection):
+            if section.num_versions() > section.data_size:  # a damaged count would be believed for hours
+                raise ValueError(f"{section.name} does not hold {section.num_versions()} entries")
+            for library, versions in section.iter_versions():
+                needs.update((str(library.name), version.name) for version in versions)
+    return frozenset(needs)

@@ -109,7 +109,7 @@ def _ending(status: int | None) -> str:
     return f"the interpreter ended with exit code {status}"
 
 
-class _Importer:
+class Importer:
     """The imports of one installed wheel; each finding is one JSON line of the answer file, written at once."""
 
     def __init__(self, files: list[str], answer: Path) -> None:
@@ -145,8 +145,11 @@ class _Importer:
                 self.tell(problem=f"import {module}: {_last_line(error)}")
 
     def provides(self, module: str) -> bool:
+        """Whether a module is the wheel's own to bring: it does, or it has a regular package above it."""
         path = module.replace(".", "/")
-        return any(file.startswith((f"{path}/", f"{path}.")) for file in self.files)
+        above = [path[:end] for end, char in enumerate(path) if char == "/"]
+        own = (f"{path}/", f"{path}.", *(f"{folder}/__init__." for folder in above))
+        return any(file.startswith(own) for file in self.files)
 
 
 def _last_line(error: BaseException) -> str:
@@ -187,7 +190,7 @@ def _normalized(name: str) -> str:
 
 def _import_wheel(wheel: str, target: str, answer: str) -> None:
     site.addsitedir(target)  # with its .pth files; -S has kept the image's own packages out
-    _Importer(installed_files(wheel, target), Path(answer)).import_all()
+    Importer(installed_files(wheel, target), Path(answer)).import_all()
     sys.stdout.flush()
     os._exit(0)  # what a module does at exit (threads, atexit) is no part of the question
 

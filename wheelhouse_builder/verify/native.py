@@ -72,7 +72,7 @@ def _setuptools_compiles(tree: Path, pyproject: dict[str, Any]) -> bool:
 
 
 def _script_compiles(script: Path) -> bool:
-    """Whether setup.py names extension modules: a keyword argument, a dictionary key or a class that means one."""
+    """Whether setup.py names extension modules: a keyword, a key or a class that means one."""
     try:
         module = ast.parse(script.read_text(encoding="utf-8", errors="replace"))
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -84,8 +84,8 @@ def _means_extension(node: ast.AST) -> bool:
     match node:
         case ast.keyword(arg=str(name), value=value):
             return name in _EXTENSION_KEYWORDS and not _empty(value)
-        case ast.Dict(keys=keys):
-            return any(isinstance(key, ast.Constant) and key.value in _EXTENSION_KEYWORDS for key in keys)
+        case ast.Constant(value=str(name)):
+            return name in _EXTENSION_KEYWORDS
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name in _EXTENSION_CLASSES
     return False

@@ -23,7 +23,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`passed` without a problem; `notes` are worth knowing but no fault (a module that wants an optional dependency)."""
+    """`passed` without a problem; `notes` are worth knowing but no fault (a module wants an optional dependency)."""
 
     check: Check
     target: str  # str(Target)
