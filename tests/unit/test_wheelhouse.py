@@ -120,7 +120,6 @@ def test_wheel_that_nobody_recorded_is_not_overwritten(house: Wheelhouse, tmp_pa
 
 
 def test_wheel_without_a_record_is_adopted_when_it_comes_again(house: Wheelhouse, tmp_path: Path) -> None:
-    """What a writer leaves that dies between the wheel and its record."""
     wheel = wheel_with(tmp_path)
     with house.lock():
         shutil.copyfile(wheel, house.root / wheel.name)
@@ -340,7 +339,8 @@ def test_admission_that_dies_leaves_nothing_or_a_whole_wheel(
         with pytest.raises(KeyboardInterrupt):
             admit(house, wheel)
     assert all((house.root / name).read_bytes() == wheel.read_bytes() for name in names(house))
-    assert house.wheels() == ()
+    assert [known.filename for known in house.wheels()] == names(house)
+    assert house.check() == []
     with house.lock():
         stored = admit(house, wheel)
     assert house.wheels() == (stored,)
@@ -348,17 +348,17 @@ def test_admission_that_dies_leaves_nothing_or_a_whole_wheel(
     assert house.check(thorough=True) == []
 
 
-def test_record_is_written_last(house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = wheel_with(tmp_path)
+def test_no_wheel_is_there_without_a_record(house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's `--find-links` would see it."""
 
     def dying(*args: object) -> None:
-        assert (house.root / wheel.name).read_bytes() == wheel.read_bytes()
         raise KeyboardInterrupt
 
     with house.lock(), monkeypatch.context() as patch:
         patch.setattr(house.records, "add", dying)
         with pytest.raises(KeyboardInterrupt):
-            admit(house, wheel)
+            admit(house, wheel_with(tmp_path))
+    assert names(house) == []
     assert house.wheels() == ()
 
 

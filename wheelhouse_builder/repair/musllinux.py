@@ -70,7 +70,7 @@ def repair(
     for path, elf in [*found.items(), *_elf_files(libraries).items()]:
         tools.normalise(path, elf)
     # the file name tells auditwheel the C library of a wheel whose programs are all static
-    prepared = scratch / f"{raw.name.rpartition('-')[0]}-{target.platform_tag}.whl"
+    prepared = scratch / raw.name.replace(f"-{target.linux_tag}.whl", f"-{target.platform_tag}.whl")
     archive.pack(tree, prepared, f"{dist_info_of(raw)}/RECORD")
     shutil.rmtree(tree)
     try:
@@ -102,7 +102,7 @@ class _Tools:
         command = [sys.executable, "-I", "-m", "auditwheel", "repair", "--ldpaths", str(libraries)]
         command += ["--zip-compression-level", "0", "--wheel-dir", str(out), str(prepared)]
         self._run(command, "auditwheel", self.environment | {"SOURCE_DATE_EPOCH": str(epoch)})
-        made = [path for path in out.glob("*.whl") if not _platforms(path).isdisjoint(self.target.platform_tags)]
+        made = [path for path in out.glob("*.whl") if _platforms(path) <= set(self.target.platform_tags)]
         if len(made) != 1:
             names = ", ".join(sorted(path.name for path in out.iterdir())) or "nothing"
             raise JobError(f"auditwheel made {names}; {self.target.platform_tag} or older is wanted", log=self.log)

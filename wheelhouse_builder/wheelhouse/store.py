@@ -45,7 +45,7 @@ _MAX_METADATA_BYTES = 16 << 20
 class Trouble(StrEnum):
     """What can be wrong with a file of the wheelhouse."""
 
-    MISSING = "missing"  # there is a record, and no file
+    MISSING = "missing"  # it was published, and there is no file
     CHANGED = "changed"  # the content is not what the record says
     FOREIGN = "foreign"  # there is a wheel, and no record
 
@@ -117,7 +117,8 @@ class Wheelhouse:
             if trouble is not None:
                 problems.append(self._problem(wheel.filename, trouble))
         if self._writing:
-            self._note_times(records.keys() - {problem.path.name for problem in problems}, times)
+            troubled = {problem.path.name for problem in problems}
+            self._note_times({wheel.filename for wheel in self.wheels()} - troubled, times)
         foreign = [path.name for path in sorted(self.root.glob("*.whl")) if path.name not in records]
         return problems + [self._problem(name, Trouble.FOREIGN) for name in foreign]
 
@@ -139,9 +140,9 @@ class Wheelhouse:
             source = self._with_free_name(wheel, record, Path(folder))
             stored = record_of(source, **_making(record))
             destination = self.root / source.name
-            if not destination.is_file() or sha256_of(destination) != stored.sha256:
-                self._place(source, destination, Path(folder))
-            return self.records.add(stored, destination.stat().st_mtime_ns)
+            if destination.is_file() and sha256_of(destination) == stored.sha256:
+                return self.records.add(stored, destination.stat().st_mtime_ns)
+            return self._place(source, stored, Path(folder))
 
     def _with_free_name(self, wheel: Path, record: StoredWheel, folder: Path) -> Path:
         """The wheel under a name that stands for no other content: its own, or one with a build tag."""
@@ -168,12 +169,15 @@ class Wheelhouse:
             return known.sha256 != sha256_of(wheel)
         return path.is_file() and sha256_of(path) != sha256_of(wheel)
 
-    def _place(self, source: Path, destination: Path, folder: Path) -> None:
+    def _place(self, source: Path, stored: StoredWheel, folder: Path) -> StoredWheel:
+        """Record first, wheel last: whoever dies in between leaves a record of nothing, never a wheel without one."""
         temporary, sidecar = folder / "wheel", folder / "metadata"
         disk.write(sidecar, metadata_of(source))
         disk.copy(source, temporary)
-        disk.rename(sidecar, destination.with_name(f"{destination.name}.metadata"))
-        disk.rename(temporary, destination)
+        stored = self.records.add(stored, temporary.stat().st_mtime_ns)
+        disk.rename(sidecar, self.root / f"{stored.filename}.metadata")
+        disk.rename(temporary, self.root / stored.filename)
+        return stored
 
     def _note_times(self, sound: Iterable[str], noted: Mapping[str, int]) -> None:
         found = {name: (self.root / name).stat().st_mtime_ns for name in sound}
@@ -191,7 +195,7 @@ class Wheelhouse:
             if status.st_mtime_ns == known_good or sha256_of(path) == wheel.sha256:
                 return None
         except FileNotFoundError:
-            return Trouble.MISSING
+            return Trouble.MISSING if wheel.published_at else None  # else its admission was interrupted
         return Trouble.CHANGED
 
     def _problem(self, filename: str, trouble: Trouble) -> Problem:
