@@ -171,6 +171,12 @@ def test_links_and_repeated_names_are_refused(tmp_path: Path) -> None:
         canonicalise(twice, tmp_path / "x", epoch=EPOCH)
 
 
+def test_name_of_a_file_and_a_folder_is_refused(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, files={"demo": b"", "demo/module.py": b""})
+    with pytest.raises(JobError, match="repeated name 'demo'"):
+        archive.unpack(wheel, tmp_path)
+
+
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = make_wheel(tmp_path, files={"zeros": bytes(2000)})
     monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 1999)

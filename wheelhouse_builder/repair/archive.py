@@ -32,15 +32,16 @@ LATEST_EPOCH = calendar.timegm((2107, 12, 31, 23, 59, 58))  # and no later one
 def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
     """The regular files of a wheel, sorted by name.
 
-    Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice, and for more
+    Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice or to a folder too, and for more
     members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_TOTAL_BYTES`).
     """
     files = [info for info in archive.infolist() if not info.is_dir()]
     if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_TOTAL_BYTES:
         raise JobError(f"{wheel.name} unpacks to more than a wheel may hold")
     seen: set[str] = set()
+    folders = {str(folder) for info in files for folder in PurePosixPath(info.filename).parents}
     for info in files:
-        if not is_plain(info.filename) or info.filename in seen:
+        if not is_plain(info.filename) or info.filename in seen or info.filename in folders:
             raise JobError(f"{wheel.name} holds a file with the unsafe or repeated name {info.filename!r}")
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
