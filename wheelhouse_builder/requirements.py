@@ -41,6 +41,7 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _FIRST_OPTION = re.compile(r"(?:^|\s)(?=-)")
 
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^]]*\])?\s*@")
 _ARCHIVE_SUFFIXES = (".whl", ".tar.gz", ".zip", ".tgz", ".tar", ".tar.bz2", ".tar.xz")
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _PROJECT_FILES = ("pyproject.toml", "setup.cfg", "setup.py")
@@ -409,11 +410,11 @@ def _location(text: str) -> str:
 
 
 def _is_location(text: str) -> bool:
-    """Whether a line is a bare path or URL and not a name (PEP 508: a name holds no slash, so `name @ url` is one)."""
+    """Whether a line is a bare path or URL: it holds a slash, or ends like an archive, and is no `name @ url`."""
     location = _location(text)
-    if " " in location and "@" in location:
-        return False
-    return location.startswith(".") or "/" in location.partition("@")[0] or location.endswith(_ARCHIVE_SUFFIXES)
+    return not _NAMED.match(text) and (
+        location.startswith(".") or "/" in location or location.endswith(_ARCHIVE_SUFFIXES)
+    )
 
 
 def _local_path(text: str) -> Path | None:

@@ -101,7 +101,7 @@ class Downloads:
         Raises `DownloadError`, `JobError` (disk), `Cancelled`.
         """
         path = self.path_of(file)
-        if path.is_file():
+        if _is_whole(path, file):
             return path
         url = urlsplit(file.url)
         if url.scheme not in {"https", "http", "file"}:
@@ -114,7 +114,7 @@ class Downloads:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _PartFile(path) as part:
-                if not path.is_file():  # another process may just have fetched it
+                if not _is_whole(path, file):  # another process may just have fetched it
                     self._fill(part, file, url2pathname(url.path) if url.scheme == "file" else None)
         except OSError as error:
             _raise_disk_error(error, path)
@@ -297,6 +297,15 @@ class _PartFile:
         self._note.unlink(missing_ok=True)
 
 
+def _is_whole(path: Path, file: RemoteFile) -> bool:
+    """Whether the cache has the file, undamaged: a disk may lose what was once checked."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+    except FileNotFoundError:
+        return False
+
+
 def _plain_filename(file: RemoteFile) -> str:
     """The file name, once it is known to be the plain name of a wheel or an sdist and to hold no path."""
     name = file.filename
@@ -344,7 +353,7 @@ def _raise_disk_error(error: OSError, path: Path) -> NoReturn:
 
 
 def unpack_sdist(archive: Path, destination: Path) -> Path:
-    """Unpack a .tar.gz or .zip (also .tar.bz2, .tar.xz) into a directory, and return its one top directory.
+    """Unpack a .tar.gz or .zip (also .tar.bz2, .tar.xz) into an empty directory, and return its one top directory.
 
     Modes become 644 or 755; times are kept, since `make` goes by them. Raises `JobError` naming archive and member for
     whatever would land outside, is no file, directory or link, or breaks a limit.
@@ -382,6 +391,7 @@ class _Unpacker:
         self._members = 0
         self._bytes = 0
         self._tops: set[str] = set()
+        self._folders: set[Path] = set()  # those that are there
         self._links: dict[tuple[str, ...], tuple[str, bool]] = {}
 
     def refuse(self, member: str, problem: str) -> NoReturn:
@@ -397,7 +407,7 @@ class _Unpacker:
         """Write a file; a later member of the same name replaces an earlier one."""
         parts = self._place(member)
         target = self._destination.joinpath(*parts)
-        if len(parts) < 2 or target.is_dir():
+        if len(parts) < 2 or target in self._folders:
             self.refuse(member, "is a file where a directory should be")
         self._links.pop(parts, None)
         self._make_folder(member, target.parent)
@@ -440,10 +450,13 @@ class _Unpacker:
             raise _damaged(self._archive, f"it unpacks to more than {MAX_RATIO} times its size, like a zip bomb")
 
     def _make_folder(self, member: str, folder: Path) -> None:
+        if folder in self._folders:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             self.refuse(member, "lies below a file")
+        self._folders.update((folder, *folder.parents))
 
     def _make_link(self, parts: tuple[str, ...], target: str, hard: bool) -> None:
         """`..` only at the start: after a name it could climb out through another link."""
@@ -452,7 +465,7 @@ class _Unpacker:
         ups = sum(1 for _ in takewhile(lambda part: part == "..", goal.parts))
         depth = 0 if hard else len(parts) - 2  # a hard link's target counts from the top of the archive
         place = self._destination.joinpath(*parts)
-        if len(parts) < 2 or place.is_dir():
+        if len(parts) < 2 or place in self._folders:
             self.refuse(member, "is a link where a directory should be")
         if goal.is_absolute() or ".." in goal.parts[ups:] or ups > depth:
             self.refuse(member, f"is a link to {target!r}, outside of the archive")
@@ -535,12 +548,18 @@ def source_tree_digest(path: Path) -> str:
 
 
 def copy_tree(path: Path, destination: Path) -> None:
-    """Copy a source tree without what version control, builds and tools left behind. The destination must not exist."""
-    destination.mkdir(parents=True)
-    for name in tree_files(path):
-        target = destination / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path / name, target, follow_symlinks=False)
+    """Copy a source tree without what version control, builds and tools left behind, to a new directory.
+
+    Raises `JobError` (disk).
+    """
+    try:
+        destination.mkdir(parents=True)
+        for name in tree_files(path):
+            target = destination / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path / name, target, follow_symlinks=False)
+    except OSError as error:
+        _raise_disk_error(error, destination)
 
 
 def tree_files(path: Path) -> list[str]:

@@ -189,6 +189,8 @@ def test_local_projects_are_found(tmp_path: Path) -> None:
         ("https://host/foo-bar-1.0.tar.gz", "foo-bar"),
         ("https://host/archive/main.zip", None),
         ("git+https://host/x.git", None),
+        ("foo[bar]@https://host/x.whl", "foo"),
+        ("foo_bar @ git+ssh://git@host/x.git", "foo-bar"),
     ],
 )
 def test_the_name_of_a_line(text: str, name: str | None) -> None:

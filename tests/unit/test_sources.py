@@ -111,6 +111,12 @@ def test_a_download_lands_under_its_digest_and_is_not_fetched_again(tmp_path: Pa
     assert server.requests[0].headers["Accept-Encoding"] == "identity"  # what is hashed is what is stored
 
 
+def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
+    fetcher = downloads(tmp_path, Server(whole, whole))
+    fetcher.fetch(sdist()).write_bytes(CONTENT[:-1])
+    assert fetcher.fetch(sdist()).read_bytes() == CONTENT
+
+
 def test_a_lost_connection_is_resumed_where_it_ended(tmp_path: Path) -> None:
     server = Server(broken, rest)
     assert downloads(tmp_path, server).fetch(sdist()).read_bytes() == CONTENT
