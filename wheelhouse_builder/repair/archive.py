@@ -32,8 +32,8 @@ LATEST_EPOCH = calendar.timegm((2107, 12, 31, 23, 59, 58))  # and no later one
 def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
     """The regular files of a wheel, sorted by name.
 
-    Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice or to a folder too, and for more
-    members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_TOTAL_BYTES`).
+    Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice or to a folder too,
+    and for more members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_TOTAL_BYTES`).
     """
     files = [info for info in archive.infolist() if not info.is_dir()]
     if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_TOTAL_BYTES:
