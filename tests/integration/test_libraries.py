@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from wheelhouse_builder.engines.cross.rust import find_rust
 from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig
 from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
 from wheelhouse_builder.process import Canceller, base_environment
-from wheelhouse_builder.recipes.model import BuildSystem, CrateSource, LibraryRecipe
+from wheelhouse_builder.recipes.model import BuildSystem, CrateSource, LibraryRecipe, UrlSource
 from wheelhouse_builder.recipes.store import load_library
 from wheelhouse_builder.settings import default_cache
 from wheelhouse_builder.target import Arch
@@ -158,6 +160,21 @@ def test_cmake(lab: Lab) -> None:
 SOURCES = {"small.c": "int small(void) { return 1; }\n", "small.h": ""}
 
 
+def test_source_from_an_archive(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "small-1.0/lib").mkdir(parents=True)
+    for name, text in SOURCES.items():
+        (tmp_path / "small-1.0/lib" / name).write_text(text, encoding="utf-8")
+    archive = tmp_path / "small-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "small-1.0", "small-1.0")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    recipe = lab.small_library(BuildSystem.SOURCES, {}, compile=("*.c",))
+    right = UrlSource(url=archive.as_uri(), sha256=digest, path="lib")
+    assert (lab.build(replace(recipe, source=right)) / "lib/libsmall.a").is_file()
+    with pytest.raises(DownloadError, match="small"):
+        lab.build(replace(recipe, source=replace(right, sha256="1" * 64)))
+
+
 def test_a_promise_that_is_not_kept(lab: Lab) -> None:
     recipe = lab.small_library(BuildSystem.SOURCES, SOURCES, compile=("*.c",), archives=("libsmall.a", "libmore.a"))
     with pytest.raises(JobError, match=r"lib/libmore\.a is not there"):
@@ -241,15 +258,21 @@ def cargo() -> Path:
     return rust.cargo
 
 
+def zlib_source() -> CrateSource:
+    source = load_library("zlib").source
+    assert isinstance(source, CrateSource)
+    return source
+
+
 def test_a_crate_that_is_not_what_the_recipe_says(lab: Lab, cargo: Path) -> None:
-    source = replace(load_library("zlib").source, sha256="f" * 64)
+    source = replace(zlib_source(), sha256="f" * 64)
     with pytest.raises(DownloadError, match=r"libz-sys 1\.1\.31: its sha256 is ff20308.*, the recipe says ffff"):
         fetch_crate(source, cargo=cargo, cache=lab.cache, log=lab.log, canceller=Canceller(), offline=False)
     assert list((lab.cache / "crates").iterdir()) == []
 
 
 def test_offline_without_the_crate(lab: Lab, cargo: Path) -> None:
-    source = load_library("zlib").source
+    source = zlib_source()
     with pytest.raises(DownloadError, match="cannot be fetched") as caught:
         fetch_crate(source, cargo=cargo, cache=lab.cache, log=lab.log, canceller=Canceller(), offline=True)
     assert caught.value.hint is not None

@@ -16,7 +16,9 @@ from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.recipes import placeholders, store
 from wheelhouse_builder.recipes.model import (
     BuildSystem,
+    CrateSource,
     PackageRecipe,
+    UrlSource,
     check_placeholders,
     parse_library_recipe,
 )
@@ -47,8 +49,9 @@ def test_shipped_recipes_are_sound() -> None:
 def test_shipped_library_comes_from_a_checked_source(name: str) -> None:
     recipe = store.load_library(name)
     assert recipe.name == name
-    upstream = recipe.source.version.partition("+")[2]  # where the crate's version tells the library's
-    assert upstream in {"", recipe.version}
+    if isinstance(recipe.source, CrateSource):
+        upstream = recipe.source.version.partition("+")[2]  # where the crate's version tells the library's
+        assert upstream in {"", recipe.version}
     assert len(recipe.source.sha256) == 64
     assert recipe.pkg_config
 
@@ -182,7 +185,13 @@ def test_lint_finds_everything_that_is_wrong(monkeypatch: pytest.MonkeyPatch, tm
 def test_library_recipe() -> None:
     recipe = parse_library_recipe(library(), "x")
     assert recipe.build_system is BuildSystem.AUTOTOOLS
-    assert recipe.source.crate == "x-sys"
+    assert recipe.source == CrateSource(crate="x-sys", version="1.2.3", sha256="0" * 64, path="x")
+
+
+def test_library_from_an_archive() -> None:
+    source = {"url": "https://example.org/x-1.tar.gz", "sha256": "0" * 64, "path": "."}
+    recipe = parse_library_recipe(library(source=source), "x")
+    assert recipe.source == UrlSource(url="https://example.org/x-1.tar.gz", sha256="0" * 64, path=".")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +208,8 @@ def test_library_recipe() -> None:
         ({"source": {**LIBRARY["source"], "path": "a/../../b"}}, "path: 'a/../../b' leads out"),
         ({"source": {**LIBRARY["source"], "crate": 'x"\n[evil]'}}, "is no name of a crate"),
         ({"source": {**LIBRARY["source"], "version": '1", git = "x'}}, "is no version of a crate"),
+        ({"source": {**LIBRARY["source"], "url": "https://example.org/x"}}, "source: crate: is not a key here"),
+        ({"source": {"url": "https://example.org/x"}}, "source: sha256: is missing"),
         ({"source": {**LIBRARY["source"], "sha": "1"}}, "source: sha: is not a key here"),
     ],
 )

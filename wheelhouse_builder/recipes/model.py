@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CRATE = re.compile(r"[A-Za-z0-9_-]+")
+_CRATE_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*")
 _RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|$)).+")
 
 
@@ -133,12 +135,21 @@ class CrateSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UrlSource:
+    """A source archive on some server, with one folder at its top."""
+
+    url: str
+    sha256: str
+    path: str  # the library's folder below the top one; "." for that itself
+
+
+@dataclass(frozen=True, kw_only=True)
 class LibraryRecipe:
     """How to build one C library, static and position-independent, and what must be there afterwards."""
 
     name: str
     version: str
-    source: CrateSource
+    source: CrateSource | UrlSource
     build_system: BuildSystem
     options: tuple[str, ...] = ()  # for configure, cmake or OpenSSL's Configure; for `sources`: for the compiler
     compile: tuple[str, ...] = ()  # for `sources`: the C files, as glob patterns
@@ -183,7 +194,14 @@ def parse_library_recipe(table: Table, name: str) -> LibraryRecipe:
     return recipe
 
 
-def _parse_source(table: Table) -> CrateSource:
+def _parse_source(table: Table) -> CrateSource | UrlSource:
+    if not _SHA256.fullmatch(table.text("sha256")):
+        raise table.wrong("sha256", "must be 64 hexadecimal digits, in lower case")
+    if not _RELATIVE.fullmatch(table.text("path")):
+        raise table.wrong("path", f"{table.text('path')!r} leads out of the source")
+    if "url" in table.values:
+        table.only("url", "sha256", "path")
+        return UrlSource(url=table.text("url"), sha256=table.text("sha256"), path=table.text("path"))
     table.only("crate", "version", "sha256", "path")
     source = CrateSource(
         crate=table.text("crate"),
@@ -191,12 +209,8 @@ def _parse_source(table: Table) -> CrateSource:
         sha256=table.text("sha256"),
         path=table.text("path"),
     )
-    if not _SHA256.fullmatch(source.sha256):
-        raise table.wrong("sha256", "must be 64 hexadecimal digits, in lower case")
-    if not _RELATIVE.fullmatch(source.path):
-        raise table.wrong("path", f"{source.path!r} leads out of the crate")
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", source.crate):
+    if not _CRATE.fullmatch(source.crate):
         raise table.wrong("crate", f"{source.crate!r} is no name of a crate")
-    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*", source.version):
+    if not _CRATE_VERSION.fullmatch(source.version):
         raise table.wrong("version", f"{source.version!r} is no version of a crate")
     return source

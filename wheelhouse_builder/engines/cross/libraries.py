@@ -10,20 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+from packaging.utils import canonicalize_name
 
+from wheelhouse_builder.artifact import RemoteFile
 from wheelhouse_builder.engines.cross.crates import fetch_crate
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import find_rust
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.process import Canceller, base_environment, run
-from wheelhouse_builder.recipes.model import BuildSystem, LibraryRecipe
+from wheelhouse_builder.recipes.model import BuildSystem, LibraryRecipe, UrlSource
 from wheelhouse_builder.recipes.store import load_library
+from wheelhouse_builder.sources import Downloads, unpack_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -71,7 +74,7 @@ def ensure_libraries(
 
 def library_prefix(recipe: LibraryRecipe, tools: ZigTools, cache: Path) -> Path:
     """Where a library is, or will be."""
-    # The wrapper holds the compiler's flags; where zig itself lies does not matter, and the folder names the architecture.
+    # The wrapper holds the flags. Where zig itself lies does not matter, and the folder names the architecture.
     compiler = (tools.bin / "cc").read_text(encoding="utf-8").replace(str(tools.zig), "zig")
     compiler = compiler.replace(tools.arch, "")
     parts = (_REVISION, recipe.digest, tools.version, compiler)
@@ -96,12 +99,12 @@ def build_library(
         if prefix.is_dir():
             return prefix
         _require_programs(recipe)
-        crate = _fetch(recipe, cache, log, canceller, offline)
         # The same path each time: zig's object cache knows its sources by path.
         work = prefix.with_name(f".{tools.arch}.work")
         shutil.rmtree(work, ignore_errors=True)
         build = _Build(recipe=recipe, tools=tools, work=work, jobs=jobs, log=log, canceller=canceller)
-        shutil.copytree(crate / recipe.source.path, build.source)
+        work.mkdir()
+        _unpack(build, cache, offline=offline)
         _BUILDERS[recipe.build_system](build)
         _check(build)
         _keep_what_serves(build.stage / "usr").rename(prefix)
@@ -132,16 +135,6 @@ def _require_programs(recipe: LibraryRecipe) -> None:
                 f"{program} is not on this machine, and the C library {recipe.name} is built with it",
                 hint=f"install {program} with the system's package manager (`apt-get install {program}`)",
             )
-
-
-def _fetch(recipe: LibraryRecipe, cache: Path, log: Path, canceller: Canceller, offline: bool) -> Path:
-    rust = find_rust(cache)
-    if rust is None:
-        raise MachineError(
-            f"cargo is not on this machine, and it fetches the source of the C library {recipe.name}",
-            hint="`whb doctor --install` gets it",
-        )
-    return fetch_crate(recipe.source, cargo=rust.cargo, cache=cache, log=log, canceller=canceller, offline=offline)
 
 
 # ---- one build
@@ -191,6 +184,29 @@ class _Build:
             canceller=self.canceller,
             what=what,
         )
+
+
+def _unpack(build: _Build, cache: Path, *, offline: bool) -> None:
+    source = build.recipe.source
+    if isinstance(source, UrlSource):
+        suffix = ".zip" if source.url.endswith(".zip") else ".tar.gz"
+        # The name of an sdist is what Downloads takes; the digest is what it goes by.
+        name, filename = canonicalize_name(build.recipe.name), f"{build.recipe.name}-0{suffix}"
+        file = RemoteFile(name=name, version=None, filename=filename, url=source.url, sha256=source.sha256)
+        with closing(Downloads(cache=cache, offline=offline, canceller=build.canceller)) as downloads:
+            top = unpack_sdist(downloads.fetch(file), build.work / "unpacked")
+        (top / source.path).rename(build.source)
+        return
+    rust = find_rust(cache)
+    if rust is None:
+        raise MachineError(
+            f"cargo is not on this machine, and it fetches the source of the C library {build.recipe.name}",
+            hint="`whb doctor --install` gets it",
+        )
+    crate = fetch_crate(
+        source, cargo=rust.cargo, cache=cache, log=build.log, canceller=build.canceller, offline=offline
+    )
+    shutil.copytree(crate / source.path, build.source)
 
 
 def _autotools(build: _Build) -> None:
