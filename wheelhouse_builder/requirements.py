@@ -172,7 +172,7 @@ class Option:
 class RequirementSet:
     """All that the requirements files, constraints files and the command line ask for, in order."""
 
-    lines: tuple[RequirementLine, ...]
+    lines: tuple[RequirementLine, ...] = ()
     options: tuple[Option, ...] = ()
 
     def values(self, option: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ from wheelhouse_builder.requirements import FormatControl, RequirementSet
 from wheelhouse_builder.sources import source_tree_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from packaging.utils import NormalizedName
     from packaging.version import Version
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 # fmt: off
 _INDEX_SETTINGS = frozenset({
     "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX_STRATEGY", "UV_FIND_LINKS",
-    "UV_NO_INDEX", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_SYSTEM_CERTS", "UV_HTTP_TIMEOUT", "NETRC", "HOME",
+    "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_SYSTEM_CERTS", "UV_HTTP_TIMEOUT", "NETRC", "HOME",
 })
 # fmt: on
 _INDEX_CREDENTIALS = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
@@ -72,6 +72,7 @@ class ResolveOptions:
     python: Path | None = None  # runs sdists that have no static metadata; None: our own interpreter
     offline: bool = False
     format_control: FormatControl = field(default_factory=FormatControl)
+    indexes: RequirementSet = field(default_factory=RequirementSet)  # their index options hold for build requirements
     listener: Listener = ignore
     canceller: Canceller | None = None
 
@@ -122,7 +123,7 @@ def resolve(requirements: RequirementSet, target: Target, options: ResolveOption
             *_option_arguments(requirements, options),
             *inputs,
         ]
-        log = _compile(argv, options, _environment(requirements), requirements)
+        log = _compile(argv, replace(options, indexes=requirements), requirements)
         _tell_built(log, options.listener)
         pylock = _absolute(_parse(output.read_text(encoding="utf-8")), folder)
     return enforce_hashes(Lock(target=target, pylock=pylock), requirements)
@@ -145,8 +146,7 @@ def resolve_build_requirements(
         limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
         argv: list[str | Path] = ["--format", "requirements.txt", "--generate-hashes", "--no-annotate"]
         argv += ["--output-file", output, wanted, "--constraints", limits]
-        nothing = RequirementSet(lines=())
-        log = _compile(argv, replace(options, python=python), _environment(nothing), nothing)
+        log = _compile(argv, replace(options, python=python), RequirementSet())
         _tell_built(log, options.listener)
         return output.read_text(encoding="utf-8")
 
@@ -154,10 +154,7 @@ def resolve_build_requirements(
 def _write_inputs(requirements: RequirementSet, folder: Path) -> list[str | Path]:
     """The requirements as flat files: uv sees what we have read, and nothing else."""
     wanted, constraints = folder / "requirements.txt", folder / "constraints.txt"
-    lines = [f"--{name} {value}\n" for name in ("extra-index-url", "find-links") for value in requirements.values(name)]
-    lines += [f"--index-url {value}\n" for value in requirements.values("index-url")[-1:]]  # the last one wins
-    lines += ["--no-index\n"] if requirements.values("no-index") else []
-    wanted.write_text("".join(lines) + requirements.render(), encoding="utf-8")
+    wanted.write_text(requirements.render(), encoding="utf-8")
     constraints.write_text(requirements.render(constraints=True), encoding="utf-8")
     return [wanted, "--constraints", constraints]
 
@@ -170,37 +167,44 @@ def _option_arguments(requirements: RequirementSet, options: ResolveOptions) -> 
         yield from ("--only-binary", name)
     if requirements.values("pre"):
         yield from ("--prerelease", "allow")
-    for host in requirements.values("trusted-host"):
-        yield from ("--allow-insecure-host", host)
 
 
-def _environment(requirements: RequirementSet) -> dict[str, str]:
-    """The environment for uv: its own index settings, else pip's; an index in a file beats both, as in pip."""
-    passed = {
+def index_environment(requirements: RequirementSet) -> dict[str, str]:
+    """The variables that tell uv where packages are: the user's for uv, else for pip, and what the files say.
+
+    As in pip, an --index-url in a file beats the environment, and other options add to it. `--no-index` has no variable
+    and is not in here.
+    """
+    found = {
         name: value
         for name, value in os.environ.items()
         if name in _INDEX_SETTINGS or _INDEX_CREDENTIALS.fullmatch(name)
     }
-    for ours, others in (
+    for pips, uvs in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
     ):
-        if os.environ.get(ours) and not any(other in passed for other in others):
-            passed[others[0]] = os.environ[ours]
+        if os.environ.get(pips) and not any(name in found for name in uvs):
+            found[uvs[0]] = os.environ[pips]
     if requirements.values("index-url"):
-        passed.pop("UV_DEFAULT_INDEX", None)
-        passed.pop("UV_INDEX_URL", None)
-    return process.base_environment(passed)
+        found.pop("UV_INDEX_URL", None)
+        found["UV_DEFAULT_INDEX"] = requirements.values("index-url")[-1]
+    for option, name, separator in (
+        ("extra-index-url", "UV_INDEX", " "),
+        ("find-links", "UV_FIND_LINKS", ","),
+        ("trusted-host", "UV_INSECURE_HOST", " "),
+    ):
+        if requirements.values(option):
+            found[name] = separator.join([*filter(None, [found.get(name)]), *requirements.values(option)])
+    return found
 
 
 def index_urls(requirements: RequirementSet) -> tuple[str, ...]:
     """The indexes that files and environment name, with their passwords: for `sources.credentials_for`."""
-    environment = _environment(requirements)
-    named = [
-        environment.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
-    ]
-    urls = [url.partition("=")[2] if re.match(r"[\w-]+=", url) else url for url in " ".join(named).split()]  # name=url
-    return (*urls, *requirements.values("index-url"), *requirements.values("extra-index-url"))
+    environment = index_environment(requirements)
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+    urls = " ".join(environment.get(name, "") for name in names).split()
+    return tuple(re.sub(r"^[\w-]+=", "", url) for url in urls)  # uv allows name=url
 
 
 def _uv() -> str:
@@ -212,17 +216,17 @@ def _uv() -> str:
         raise MachineError("uv is not installed", hint="pip install 'wheelhouse-builder[build]'") from None
 
 
-def _compile(
-    arguments: Sequence[str | Path], options: ResolveOptions, environment: Mapping[str, str], wanted: RequirementSet
-) -> str:
+def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: RequirementSet) -> str:
     """Run `uv pip compile`, and return its log."""
     argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
     argv += ["--verbose", "--no-progress", "--color", "never", *(["--offline"] if options.offline else [])]
+    argv += ["--no-index"] if options.indexes.values("no-index") else []
     ours = {"UV_CACHE_DIR": str(options.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
+    environment = process.base_environment({**index_environment(options.indexes), **ours})
     with tempfile.NamedTemporaryFile(prefix="whb-uv-", suffix=".log") as stream:
         log = Path(stream.name)
         try:
-            process.run(argv, env={**environment, **ours}, log=log, canceller=options.canceller, what="uv pip compile")
+            process.run(argv, env=environment, log=log, canceller=options.canceller, what="uv pip compile")
         except JobError:
             raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options) from None
         return log.read_text(encoding="utf-8", errors="replace")

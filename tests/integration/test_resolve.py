@@ -252,6 +252,12 @@ def test_local_projects_and_archives(cache: Path, tmp_path: Path, links: Path, m
     assert foo.url == (links / "foo-1.0.tar.gz").as_uri()
 
 
+def test_build_requirements_come_from_the_same_indexes(cache: Path, tmp_path: Path, links: Path) -> None:
+    make_wheel(links, "only_here", "1.0")
+    options = ResolveOptions(cache=cache, indexes=read_requirements([local(tmp_path, "")]))
+    assert "only-here==1.0" in resolve_build_requirements(["only-here"], Path(sys.executable), options)
+
+
 def test_variables_in_files_and_a_file_index(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "index" / "simple" / "foo" / "index.html"
     page.parent.mkdir(parents=True)

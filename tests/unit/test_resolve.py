@@ -11,7 +11,16 @@ from packaging.pylock import Pylock
 from wheelhouse_builder.artifact import Sdist, SourceTree, Wheel
 from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.requirements import FormatControl, RequirementSet, read_requirements
-from wheelhouse_builder.resolve import Lock, Selection, enforce_hashes, index_urls, read_lock, select, write_lock
+from wheelhouse_builder.resolve import (
+    Lock,
+    Selection,
+    enforce_hashes,
+    index_environment,
+    index_urls,
+    read_lock,
+    select,
+    write_lock,
+)
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
@@ -214,7 +223,14 @@ def test_any_text_survives_in_a_lock(text: str) -> None:
 
 
 def test_pips_index_settings_are_used_where_uv_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
+    for name in (
+        "UV_INSECURE_HOST",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "UV_INDEX_URL",
+        "UV_EXTRA_INDEX_URL",
+        "PIP_INDEX_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:x@pip/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://a/simple https://b/simple")
@@ -222,4 +238,10 @@ def test_pips_index_settings_are_used_where_uv_has_none(monkeypatch: pytest.Monk
     assert index_urls(nothing) == ("https://me:x@pip/simple", "https://a/simple", "https://b/simple")
     monkeypatch.setenv("UV_INDEX", "mine=https://uv/simple")
     assert index_urls(nothing) == ("https://me:x@pip/simple", "https://uv/simple")
-    assert index_urls(ask(tmp_path, "-i https://file/simple")) == ("https://uv/simple", "https://file/simple")
+    monkeypatch.setenv("UV_FIND_LINKS", "/a")
+    files = ask(
+        tmp_path, "-i https://0\n-i https://file/simple\n--extra-index-url https://c\n-f https://b\n--trusted-host h"
+    )
+    assert index_urls(files) == ("https://file/simple", "https://uv/simple", "https://c")
+    assert index_environment(files)["UV_FIND_LINKS"] == "/a,https://b"
+    assert index_environment(files)["UV_INSECURE_HOST"] == "h"
