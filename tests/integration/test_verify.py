@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.conftest import IMAGE
 from tests.wheels import make_wheel
+from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.target import Arch, Target
 from wheelhouse_builder.verify.alpine import Alpine, NoAlpine, find_alpine
 from wheelhouse_builder.verify.imports import check_imports
@@ -163,3 +164,20 @@ def test_each_wheel_is_judged_by_itself(alpine_for: Callable[[Target], Alpine], 
     )
     assert "noise" in log.read_text()
     assert dependency.name not in verdicts
+
+
+def left_behind() -> str:
+    """Containers of ours and mounts in the root file systems."""
+    containers = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=whb-", "--format", "{{.Names}} {{.Command}}"]
+    done = subprocess.run(containers, check=True, capture_output=True, text=True)
+    ours = [line for line in done.stdout.splitlines() if "sleep 123" in line]
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "whb-chroot-" in line]
+    return "\n".join(ours + mounts)
+
+
+def test_what_takes_too_long_leaves_nothing_behind(alpine_for: Callable[[Target], Alpine], tmp_path: Path) -> None:
+    alpine = alpine_for(TARGETS[Arch.X86_64])
+    with pytest.raises(JobError, match="took longer than 3 s"):
+        alpine.run(["sh", "-c", "touch /tmp/started; sleep 123"], folder=tmp_path, timeout=3)
+    assert left_behind() == ""
+    assert list(tmp_path.iterdir()) == []

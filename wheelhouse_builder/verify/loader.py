@@ -30,7 +30,7 @@ from wheelhouse_builder.verify.symbols import (
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from packaging.tags import Tag
@@ -55,18 +55,15 @@ def check_loader(
     floor = known_floor(musl_floor)
     tags = _tags(wheel)
     minors = _promised_minors(tags, target)
-    problems, notes = list(_tag_problems(wheel, tags, target)), []
+    problems = list(_tag_problems(wheel, tags, target))
     try:
         files = {_installed(name): elf for name, elf in wheel_elf_files(wheel)}
     except JobError as error:
         raise JobError(f"{error.message}; it cannot be verified", hint=error.hint) from error
-    if not files:
-        if native:
-            problems.append("a pure wheel came out of an sdist with native code: no extension was built")
-        notes.append("pure wheel: no ELF file to check")
+    if not files and native:
+        problems.append("a pure wheel came out of an sdist with native code: no extension was built")
     for name, elf in files.items():
         problems += _identity_problems(name, elf, target)
-        notes += _notes(name, elf)
     machine = _Machine(target=target, floor=floor, asked_floor=musl_floor, minors=minors)
     for root in _roots(files):
         problems += _Process(files=files, root=root, machine=machine).problems()
@@ -79,7 +76,7 @@ def check_loader(
         method=Method.STATIC,
         environment=f"musl {musl_floor}, CPython {', '.join(f'3.{minor}' for minor in minors)}",
         problems=tuple(dict.fromkeys(problems)),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(_notes(files)),
     )
 
 
@@ -215,13 +212,18 @@ def _identity_problems(name: str, elf: ElfFile, target: Target) -> Iterator[str]
         yield f"{name}: was linked against glibc ({', '.join(traces)})"
 
 
-def _notes(name: str, elf: ElfFile) -> Iterator[str]:
-    if _ZLIB in elf.needed:
-        yield f"{name}: needs {_ZLIB} from the system; python:3.X-alpine has it (apk add zlib elsewhere)"
-    if elf.debug:
-        yield f"{name}: was not stripped"
-    if not elf.dynamic:
-        yield f"{name}: is an object file or a static program; only its presence is known"
+def _notes(files: Mapping[str, ElfFile]) -> Iterator[str]:
+    if not files:
+        yield "pure wheel: no ELF file to check"
+    kinds: dict[str, Callable[[ElfFile], bool]] = {
+        f"needs {_ZLIB} from the system, which python:3.X-alpine has": lambda elf: _ZLIB in elf.needed,
+        "not stripped": lambda elf: elf.debug,
+        "object file or static program, nothing to resolve": lambda elf: not elf.dynamic,
+    }
+    for text, holds in kinds.items():
+        names = [name for name, elf in files.items() if holds(elf)]
+        if names:
+            yield f"{text}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _tags(wheel: Path) -> frozenset[Tag]:

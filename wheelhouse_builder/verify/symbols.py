@@ -35,6 +35,7 @@ def known_floor(text: str) -> str:
     return known[-1]
 
 
+@cache
 def musl_exports(arch: Arch, floor: str) -> frozenset[str]:
     """Every symbol that musl offers to a dynamically linked file from version `floor` on. Raises `UsageError`.
 
