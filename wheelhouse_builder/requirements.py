@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import (
@@ -422,7 +421,7 @@ def _local_path(text: str) -> Path | None:
     location = _location(text)
     scheme = location.partition(":")[0].lower() if ":" in location else ""
     if scheme == "file":
-        return Path(url2pathname(urlsplit(location).path))
+        return Path(unquote(urlsplit(location).path))
     return None if "://" in location else Path(location)
 
 

@@ -25,7 +25,6 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NoReturn, Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
@@ -115,7 +114,7 @@ class Downloads:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _PartFile(path) as part:
                 if not _is_whole(path, file):  # another process may just have fetched it
-                    self._fill(part, file, url2pathname(url.path) if url.scheme == "file" else None)
+                    self._fill(part, file, unquote(url.path) if url.scheme == "file" else None)
         except OSError as error:
             _raise_disk_error(error, path)
         return path
