@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -133,6 +134,7 @@ class _Run:
             )
             return list(select(lock, control))
 
+        sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
         with ThreadPoolExecutor() as pool:
             return dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
 
