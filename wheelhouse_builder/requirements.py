@@ -392,10 +392,12 @@ def _parse_requirement(
     line = RequirementLine(
         origin=origin, text=text, requirement=requirement, hashes=hashes, editable=editable, constraint=constraint
     )
-    if line.path is not None and not os.path.exists(line.path):  # noqa: PTH110 - Path.exists raises on null bytes
-        raise UsageError(
-            f"{origin}: there is no {str(line.path)!r}", hint="paths are relative to the working directory"
-        )
+    try:
+        _, path = line.name, line.path  # both take URLs apart
+    except ValueError as error:
+        raise _syntax_error(str(error), text, origin) from None
+    if path is not None and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises on null bytes
+        raise UsageError(f"{origin}: there is no {str(path)!r}", hint="paths are relative to the working directory")
     return line
 
 
