@@ -13,7 +13,7 @@ from wheelhouse_builder.target import NEWEST_PYTHON, OLDEST_PYTHON, Arch, Target
 from wheelhouse_builder.verify.alpine import NoAlpine, find_alpine
 from wheelhouse_builder.verify.imports import check_imports
 from wheelhouse_builder.verify.loader import check_loader
-from wheelhouse_builder.verify.symbols import MUSL_FLOORS
+from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check_wheels(
     """
     plan = {wheel: targets_of(wheel, settings.targets) for wheel in wheels}
     verdicts: dict[str, list[Verdict]] = {wheel.name: [] for wheel in wheels}
-    floor = settings.musl_floor or MUSL_FLOORS[0]
+    floor = settings.musl_floor or DEFAULT_FLOOR
     for wheel, targets in plan.items():
         canceller.check()
         verdicts[wheel.name] += [_loader(wheel, target, floor) for target in targets]

@@ -20,13 +20,13 @@ from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Plan, make_plan
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
-from wheelhouse_builder.requirements import FormatControl, read_requirements
-from wheelhouse_builder.resolve import ResolveOptions, Selection, select
+from wheelhouse_builder.requirements import FormatControl, RequirementSet, read_requirements
+from wheelhouse_builder.resolve import ResolveOptions, Selection, index_urls, select
 from wheelhouse_builder.schedule.local import LocalExecutor
 from wheelhouse_builder.schedule.queue import run_tasks
-from wheelhouse_builder.sources import Downloads
+from wheelhouse_builder.sources import Downloads, credentials_for
 from wheelhouse_builder.tasks import Tasks
-from wheelhouse_builder.verify.symbols import MUSL_FLOORS
+from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
@@ -61,6 +61,7 @@ class _Run:
     """What the steps of one run share."""
 
     settings: Settings
+    requirements: RequirementSet
     wheelhouse: Wheelhouse
     pipeline: Pipeline
     resolving: ResolveOptions
@@ -74,10 +75,14 @@ class _Run:
         if settings.engine != "cross":
             raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
         wheelhouse = Wheelhouse(settings.wheelhouse)
+        requirements = read_requirements(
+            settings.requirements, constraints=settings.constraints, extra=settings.packages
+        )
         resolving = ResolveOptions(
             cache=settings.cache,
             offline=settings.offline,
-            format_control=FormatControl.parse(settings.no_binary, settings.only_binary),
+            format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
+            indexes=requirements,
             listener=listener,
             canceller=canceller,
         )
@@ -92,15 +97,22 @@ class _Run:
         )
         pipeline = Pipeline(
             engine=engine,
-            downloads=Downloads(settings.cache, offline=settings.offline, canceller=canceller, listener=listener),
+            downloads=Downloads(
+                settings.cache,
+                offline=settings.offline,
+                canceller=canceller,
+                listener=listener,
+                credentials=credentials_for(index_urls(requirements)),
+            ),
             builds=Builds(settings.cache),
             cache=settings.cache,
             logs=wheelhouse.logs,
-            musl_floor=settings.musl_floor or MUSL_FLOORS[0],
+            musl_floor=settings.musl_floor or DEFAULT_FLOOR,
             canceller=canceller,
         )
         return cls(
             settings=settings,
+            requirements=requirements,
             wheelhouse=wheelhouse,
             pipeline=pipeline,
             resolving=resolving,
@@ -121,18 +133,12 @@ class _Run:
 
     def _selections(self) -> Mapping[Target, list[Selection]]:
         settings = self.settings
-        requirements = read_requirements(
-            settings.requirements, constraints=settings.constraints, extra=settings.packages
-        )
-        control = requirements.format_control(self.resolving.format_control)
-        options = replace(self.resolving, format_control=control)
 
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
-            lock = lock_for(
-                requirements, target, replace(options, python=host.path if host else None), upgrade=settings.upgrade
-            )
-            return list(select(lock, control))
+            options = replace(self.resolving, python=host.path if host else None)
+            lock = lock_for(self.requirements, target, options, upgrade=settings.upgrade)
+            return list(select(lock, options.format_control))
 
         sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
         with ThreadPoolExecutor() as pool:

@@ -231,7 +231,7 @@ class Settings:
     )
     musl_floor: str | None = field(
         default=None,
-        metadata=_option(FLOOR, "the oldest musl release that wheels must load on (default: the oldest known)"),
+        metadata=_option(FLOOR, "the oldest musl release that wheels must load on (default: 1.2.3)"),
     )
     wheelhouse: Path = field(
         default_factory=lambda: Path("wheelhouse").absolute(),

@@ -19,7 +19,7 @@ from wheelhouse_builder.elf import wheel_elf_files
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.verify.stable_abi import audit, minimum_minor
 from wheelhouse_builder.verify.symbols import (
-    MUSL_FLOORS,
+    DEFAULT_FLOOR,
     first_musl,
     known_floor,
     known_minors,
@@ -45,7 +45,7 @@ _GLIBC_ONLY = ("ld-linux", "libanl.so", "libcrypt.so", "libnsl.so", "libresolv.s
 
 
 def check_loader(
-    wheel: Path, target: Target, *, musl_floor: str = MUSL_FLOORS[0], native: bool | None = None
+    wheel: Path, target: Target, *, musl_floor: str = DEFAULT_FLOOR, native: bool | None = None
 ) -> Verdict:
     """Whether the files of `wheel` load on `target` with a musl of `musl_floor` or newer.
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # The versions that the lists know. Alpine went from 1.1.24 (3.12) to 1.2.2 (3.13), so the first is what musllinux_1_2
 # promises in practice; 1.2.4 is in no Debian release and is held to what 1.2.3 has.
 MUSL_FLOORS = ("1.2.2", "1.2.3", "1.2.5", "1.2.6")
+# What a wheel may ask for where nothing else is said: the musl of Alpine 3.16 (2022), far older than any that is still
+# supported. The tag musllinux_1_2 promises more, but upstream wheels (Pillow: qsort_r) do not keep to it.
+DEFAULT_FLOOR = "1.2.3"
 
 
 def known_floor(text: str) -> str:

@@ -23,7 +23,7 @@ from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, r
 from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, zig_version
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
-from wheelhouse_builder.resolve import resolve_build_requirements
+from wheelhouse_builder.resolve import index_environment, resolve_build_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -202,6 +202,7 @@ class CrossEngine:
             log=work.log,
             canceller=self.canceller,
             variables=variables,
+            indexes=index_environment(self.resolving.indexes),
             offline=self.resolving.offline,
         )
         out = work.scratch / "raw"

@@ -52,6 +52,7 @@ class BuildEnvironment:
     log: Path
     canceller: Canceller
     variables: Mapping[str, str]  # for the hooks
+    indexes: Mapping[str, str]  # the variables that tell uv where packages are
     offline: bool = False
     _sandbox: tuple[str, ...] = field(default_factory=sandbox)
 
@@ -106,7 +107,8 @@ class BuildEnvironment:
         self.variables = {**self.variables, "WHB_TARGET_MACHINE": machine}
 
     def _uv(self, *arguments: str) -> None:
-        environment = base_environment({"UV_CACHE_DIR": str(self.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"})
+        own = {"UV_CACHE_DIR": str(self.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
+        environment = base_environment({**self.indexes, **own})
         try:
             run([uv.find_uv_bin(), *arguments], env=environment, log=self.log, canceller=self.canceller, what="uv")
         except JobError as error:

@@ -1,0 +1,89 @@
+"""The build cache: whole builds or none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.wheels import make_wheel
+from wheelhouse_builder.builds import Build, Builds, build_key, digest_of, request_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def stored(folder: Path, builds: Builds, key: str = "k1", **about: str) -> Build:
+    (folder / key).mkdir()
+    wheel = make_wheel(folder / key, **about)  # type: ignore[arg-type]  # only text is given
+    build = Build(
+        filename=wheel.name,
+        sha256=digest_of(wheel),
+        size=wheel.stat().st_size,
+        source_sha256="a" * 64,
+        request_key=key,
+        build_key=build_key(key, "setuptools==80"),
+        built_for="cp312-musllinux_1_2_aarch64",
+        engine="cross",
+        seconds=1.5,
+        native=False,
+    )
+    builds.add(wheel, build, "setuptools==80\n")
+    return build
+
+
+@pytest.fixture
+def builds(tmp_path: Path) -> Builds:
+    return Builds(tmp_path / "cache")
+
+
+def test_what_was_added_is_there(tmp_path: Path, builds: Builds) -> None:
+    build = stored(tmp_path, builds)
+    assert builds.all() == (build,)
+    path = builds.path(build)
+    assert path is not None
+    assert digest_of(path) == build.sha256
+    assert builds.lock("k1") == "setuptools==80\n"
+    assert builds.lock("k2") is None
+    assert builds.seconds("demo") == 1.5
+    assert builds.seconds("other") is None
+
+
+def test_a_changed_wheel_is_no_build_any_more(tmp_path: Path, builds: Builds) -> None:
+    build = stored(tmp_path, builds)
+    path = builds.path(build)
+    assert path is not None
+    path.write_bytes(b"something else")
+    assert builds.path(build) is None
+    assert builds.all() == ()
+
+
+def test_a_folder_without_its_record_is_no_build(tmp_path: Path, builds: Builds) -> None:
+    build = stored(tmp_path, builds)
+    path = builds.path(build)
+    assert path is not None
+    (path.parent / "build.json").write_text("{")
+    assert builds.all() == ()
+
+
+def test_the_same_key_again_takes_the_place_of_the_first(tmp_path: Path, builds: Builds) -> None:
+    stored(tmp_path, builds, name="first")
+    (tmp_path / "again").mkdir()
+    second = stored(tmp_path / "again", builds, name="second")
+    assert builds.all() == (second,)
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, builds: Builds) -> None:
+    build = stored(tmp_path, builds)
+    with pytest.raises(FileNotFoundError):
+        builds.add(tmp_path / "missing.whl", replace(build, request_key="k2"), "")
+    assert builds.all() == (build,)
+    assert [path.name for path in (tmp_path / "cache/builds").iterdir()] == ["k1"]
+
+
+def test_every_input_is_part_of_the_keys() -> None:
+    inputs = {"source": "a", "target": "t"}
+    assert request_key(inputs) == request_key(dict(reversed(inputs.items())))
+    assert len({request_key(inputs), request_key({**inputs, "zig": "1"}), request_key({**inputs, "target": "u"})}) == 3
+    assert build_key("k", "a==1") != build_key("k", "a==2")
