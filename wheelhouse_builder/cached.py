@@ -30,6 +30,13 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         raise
 
 
+def mark_cache(cache: Path) -> None:
+    """Make the cache folder, with the tag that tells backup programs to leave it out (Cache Directory Tagging, 0.6)."""
+    tag = cache / "CACHEDIR.TAG"
+    if not tag.exists():
+        write_atomically(tag, b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of whb.\n")
+
+
 def answer_about(program: Path, question: str, cache: Path, ask: Callable[[], dict[str, str]]) -> dict[str, str]:
     """What `ask()` says of `program`, asked again only when the program changed. `question` tells answers apart."""
     real = program.resolve()

@@ -58,6 +58,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("NO_COLOR", "FORCE_COLOR", *(option.variable for option in OPTIONS.values())):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -254,3 +255,15 @@ def test_show_settings(capsys: pytest.CaptureFixture[str]) -> None:
 def test_switches_can_be_taken_back() -> None:
     options = vars(command_parser("build").parse_intermixed_args(["--no-offline", "-U"]))
     assert (options["setting:offline"], options["setting:upgrade"]) == (False, True)
+
+
+def test_the_cache_is_tagged_as_one(
+    fake_run: Callable[[object], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHB_CACHE_DIR", "cache")
+    fake_run(Plan())
+    assert main(["plan", "-P", "cffi"]) == 0
+    assert (tmp_path / "cache/CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WHB_CACHE_DIR", "file")
+    assert main(["plan", "-P", "cffi"]) == 0

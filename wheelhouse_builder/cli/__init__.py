@@ -7,6 +7,7 @@ import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol, cast
@@ -98,8 +99,11 @@ def _run(arguments: list[str]) -> int:
     settings = read_settings(options, os.environ)
     if options.show_settings:
         return _show_settings(settings, console)
+    from wheelhouse_builder.cached import mark_cache
     from wheelhouse_builder.cli.interrupts import cancelling
 
+    with suppress(OSError):  # who needs the cache says what is wrong with it
+        mark_cache(settings.cache)
     canceller = Canceller()
     with cancelling(canceller):
         invocation = Invocation(settings=settings, options=options, console=console, canceller=canceller)
