@@ -87,6 +87,9 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
+    (tmp_path / "cache").mkdir()
+    (SHARED_CACHE / "cargo").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache/cargo").symlink_to(SHARED_CACHE / "cargo")  # what cargo has downloaded once
     return Lab(tmp_path / "cache", tmp_path / "log")
 
 
@@ -126,6 +129,8 @@ def test_libffi_and_zlib_link_into_an_extension(lab: Lab, tmp_path: Path, arch: 
 
 def test_what_is_built_does_not_depend_on_where(lab: Lab, tmp_path: Path) -> None:
     other = Lab(tmp_path / "elsewhere/cache", tmp_path / "log")
+    other.cache.mkdir(parents=True)
+    (other.cache / "crates").symlink_to(lab.cache / "crates")
     archives = [each.ensure(Arch.AARCH64, "zlib")[0]["zlib"] / "lib/libz.a" for each in (lab, other)]
     assert archives[0].read_bytes() == archives[1].read_bytes()
 
@@ -271,10 +276,10 @@ def test_a_crate_that_is_not_what_the_recipe_says(lab: Lab, cargo: Path) -> None
     assert list((lab.cache / "crates").iterdir()) == []
 
 
-def test_offline_without_the_crate(lab: Lab, cargo: Path) -> None:
-    source = zlib_source()
+def test_offline_without_the_crate(tmp_path: Path, cargo: Path) -> None:
+    cache, log = tmp_path / "empty", tmp_path / "log"
     with pytest.raises(DownloadError, match="cannot be fetched") as caught:
-        fetch_crate(source, cargo=cargo, cache=lab.cache, log=lab.log, canceller=Canceller(), offline=True)
+        fetch_crate(zlib_source(), cargo=cargo, cache=cache, log=log, canceller=Canceller(), offline=True)
     assert caught.value.hint is not None
     assert "--offline" in caught.value.hint
 
