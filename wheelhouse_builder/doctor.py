@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
 from wheelhouse_builder.engines.cross.environment import sandbox
+from wheelhouse_builder.engines.cross.install import install_python
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.process import base_environment, run
@@ -241,7 +242,7 @@ class _Installer:
         for python in self.settings.pythons:
             if interpreter.find_python(python, self.settings.cache) is None:
                 self._tell(f"getting Python {python[0]}.{python[1]}")
-                found = interpreter.install_python(python, self.settings.cache, log=self.log, canceller=self.canceller)
+                found = install_python(python, self.settings.cache, log=self.log, canceller=self.canceller)
                 self._tell(f"Python {found.version}: {found.origin}")
 
     def rust(self) -> None:

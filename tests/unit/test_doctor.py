@@ -84,7 +84,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(rust, "find_rust", made.find_rust)
     monkeypatch.setattr(rust, "ensure_std", made.ensure_std)
     monkeypatch.setattr(interpreter, "find_python", made.find_python)
-    monkeypatch.setattr(interpreter, "install_python", made.install_python)
+    monkeypatch.setattr(doctor, "install_python", made.install_python)
     monkeypatch.setattr(doctor, "sandbox", lambda: made.sandbox)
     monkeypatch.setattr(doctor, "find_alpine", made.find_alpine)
     monkeypatch.setattr(doctor, "run", made.run)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cached import answer_about, write_atomically
 from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.process import base_environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,7 +98,7 @@ def _candidates(python: tuple[int, int], cache: Path) -> Iterator[tuple[str, Pat
         if folder and "shims" not in Path(folder).parts:
             yield "on PATH", Path(folder) / name
     managed = {
-        "installed by whb": (cache / "python", f"cpython-{minor}.*/bin/{name}"),
+        "had by whb": (cache / "python", f"cpython-{minor}.*/bin/{name}"),
         "pyenv": (pyenv / "versions", f"{minor}.*/bin/{name}"),
         "uv": (
             Path(os.environ.get("XDG_DATA_HOME", home / ".local/share")) / "uv/python",
@@ -140,33 +140,6 @@ def _real_pyconfig(pyconfig: Path, multiarch: str) -> Path:
     """Debian's pyconfig.h only includes the one of the architecture, in a folder of its name."""
     beside = pyconfig.parent.parent / multiarch / pyconfig.parent.name / pyconfig.name
     return beside if multiarch and beside.is_file() else pyconfig
-
-
-def install_python(python: tuple[int, int], cache: Path, *, log: Path, canceller: Canceller) -> HostPython:
-    """Get a host Python of this minor version: by uv into whb's cache, else as root from Debian's packages.
-
-    Raises `MachineError` saying what was tried, if no way leads to one.
-    """
-    import uv  # noqa: PLC0415 - an extra, needed here only
-
-    minor = f"{python[0]}.{python[1]}"
-    environment = base_environment({"UV_CACHE_DIR": str(cache / "uv"), "HOME": str(Path.home())})
-    ways = [[uv.find_uv_bin(), "python", "install", "--no-bin", "--install-dir", str(cache / "python"), minor]]
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        noninteractive = {"DEBIAN_FRONTEND": "noninteractive"}
-        environment |= noninteractive
-        ways.append(["apt-get", "install", "-y", "-q", f"python{minor}-dev", f"python{minor}-venv"])
-    for way in ways:
-        try:
-            run(way, env=environment, log=log, canceller=canceller, timeout=900)
-        except JobError:
-            continue  # the log has the reason; the next way may do
-        if found := find_python(python, cache):
-            return found
-    raise MachineError(
-        f"no Python {minor} with its headers was found, and neither uv nor the system's packages gave one (log: {log})",
-        hint=f"install it with pyenv (`pyenv install {minor}`) or your system's packages, headers included",
-    )
 
 
 # ---- the description of the target
