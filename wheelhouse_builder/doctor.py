@@ -185,9 +185,9 @@ def _program(name: str, purpose: str) -> Finding:
 def _sandbox() -> Finding:
     command = sandbox()
     if command:
-        return _ok("network sandbox", f"builds run without network ({Path(command[0]).name})")
+        return _ok("sandbox", "builds have no network" + (" and cannot outlive whb" if "--pid" in command else ""))
     detail = "builds can reach the network: this machine does not let `unshare` make namespaces"
-    return _limited("network sandbox", detail, "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
+    return _limited("sandbox", detail, "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
 
 
 def _alpine(settings: Settings) -> Iterator[Finding]:

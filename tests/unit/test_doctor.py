@@ -122,7 +122,7 @@ def test_a_complete_machine(machine: Machine, settings: Settings) -> None:
         ("std", {Arch.AARCH64}, {"Rust for amd64 musl": State.MISSING}),
         ("pythons", set(), {"Python 3.12": State.MISSING}),
         ("programs", {"make"}, {"perl": State.MISSING}),
-        ("sandbox", (), {"network sandbox": State.LIMITED}),
+        ("sandbox", (), {"sandbox": State.LIMITED}),
         ("free", 2 << 30, {"disk space": State.LIMITED}),
         ("free", 1 << 20, {"disk space": State.MISSING}),
         ("alpine", False, {f"Alpine, Python 3.12, {arch.docker}": State.LIMITED for arch in Arch}),
@@ -199,6 +199,6 @@ def test_the_command(
     machine.rust = not missing
     assert main(["doctor", "--python", "3.12", "--cache-dir", "cache"]) == code
     out, err = capsys.readouterr()
-    assert "limited  network sandbox" in out
+    assert "limited  sandbox" in out
     assert ("missing Rust: install Rust with rustup" in err) is missing
     assert "everything is there" not in err

@@ -24,7 +24,7 @@ Data = dict[str, object]
 
 def dump(kind: str, content: Mapping[str, object]) -> str:
     """One document: `kind` is report, plan, verdicts, doctor, settings or error."""
-    return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2, ensure_ascii=False)
+    return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2)
 
 
 def report_data(report: Report) -> Data:
