@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
+from wheelhouse_builder.files import sha256_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,12 +39,6 @@ class Build:
     engine: str
     seconds: float  # wall time
     native: bool  # the source holds native code
-
-
-def digest_of(path: Path) -> str:
-    """The sha256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def build_key(request_key: str, build_lock: str) -> str:
@@ -77,7 +73,7 @@ class Builds:
         """The wheel of a build, None (and forgotten) if it is not what was stored."""
         folder = self._root / build.request_key
         wheel = folder / build.filename
-        if wheel.is_file() and digest_of(wheel) == build.sha256:
+        if wheel.is_file() and sha256_of(wheel) == build.sha256:
             return wheel
         (folder / _RECORD).unlink(missing_ok=True)
         return None

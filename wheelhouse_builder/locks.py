@@ -11,9 +11,9 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cached import write_atomically
 from wheelhouse_builder.errors import WhbError
 from wheelhouse_builder.events import Note
+from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.resolve import Lock, ResolveOptions, read_lock, resolve
 
 if TYPE_CHECKING:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from wheelhouse_builder.artifact import Sdist, Source
-from wheelhouse_builder.builds import Build, Builds, build_key, digest_of, request_key
+from wheelhouse_builder.builds import Build, Builds, build_key, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.plan import Job, best, built_from
 from wheelhouse_builder.repair.musllinux import repair
-from wheelhouse_builder.sources import Downloads, copy_tree, source_date_epoch, unpack_sdist
+from wheelhouse_builder.sources.archives import source_date_epoch, unpack_sdist
+from wheelhouse_builder.sources.trees import copy_tree
 from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.verify.native import native_sources
 
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
-
-_OLDEST_ZIP_TIME = 315532800  # 1980-01-01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ class Pipeline:
             return unpack_sdist(archive, destination), source_date_epoch(archive)
         phase("copy")
         copy_tree(Path(job.source.path), destination)
-        return destination, _OLDEST_ZIP_TIME
+        return destination, EARLIEST_EPOCH
 
     def _repair(self, raw: RawWheel, work: Work) -> Path:
         work.phase("repair")
@@ -157,7 +158,7 @@ class Pipeline:
     def _store(self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float) -> Build:
         build = Build(
             filename=wheel.name,
-            sha256=digest_of(wheel),
+            sha256=sha256_of(wheel),
             size=wheel.stat().st_size,
             source_sha256=job.source.source_id,
             request_key=job.request_key,

@@ -38,7 +38,7 @@ from wheelhouse_builder.errors import JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Listener, Note, ignore
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.requirements import FormatControl, RequirementSet
-from wheelhouse_builder.sources import source_tree_digest
+from wheelhouse_builder.sources.trees import source_tree_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -24,7 +24,7 @@ from wheelhouse_builder.requirements import FormatControl, RequirementSet, read_
 from wheelhouse_builder.resolve import ResolveOptions, Selection, index_urls, select
 from wheelhouse_builder.schedule.local import LocalExecutor
 from wheelhouse_builder.schedule.queue import run_tasks
-from wheelhouse_builder.sources import Downloads, credentials_for
+from wheelhouse_builder.sources.downloads import Downloads, credentials_for
 from wheelhouse_builder.tasks import Tasks
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish

@@ -31,7 +31,8 @@ from wheelhouse_builder.resolve import (
     resolve_build_requirements,
     select,
 )
-from wheelhouse_builder.sources import Downloads, credentials_for, unpack_sdist
+from wheelhouse_builder.sources.archives import unpack_sdist
+from wheelhouse_builder.sources.downloads import Downloads, credentials_for
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:

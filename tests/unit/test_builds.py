@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.wheels import make_wheel
-from wheelhouse_builder.builds import Build, Builds, build_key, digest_of, request_key
+from wheelhouse_builder.builds import Build, Builds, build_key, request_key
+from wheelhouse_builder.files import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ def stored(folder: Path, builds: Builds, key: str = "k1", **about: str) -> Build
     wheel = make_wheel(folder / key, **about)  # type: ignore[arg-type]  # only text is given
     build = Build(
         filename=wheel.name,
-        sha256=digest_of(wheel),
+        sha256=sha256_of(wheel),
         size=wheel.stat().st_size,
         source_sha256="a" * 64,
         request_key=key,
@@ -43,7 +44,7 @@ def test_what_was_added_is_there(tmp_path: Path, builds: Builds) -> None:
     assert builds.all() == (build,)
     path = builds.path(build)
     assert path is not None
-    assert digest_of(path) == build.sha256
+    assert sha256_of(path) == build.sha256
     assert builds.lock("k1") == "setuptools==80\n"
     assert builds.lock("k2") is None
     assert builds.seconds("demo") == 1.5

@@ -179,7 +179,7 @@ def test_name_of_a_file_and_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = make_wheel(tmp_path, files={"zeros": bytes(2000)})
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 1999)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1999)
     with pytest.raises(JobError, match="more than a wheel may hold"):
         archive.unpack(wheel, tmp_path)
 

@@ -18,25 +18,22 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.files import CHUNK_BYTES, EARLIEST_EPOCH, MAX_MEMBERS, MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-MAX_MEMBERS = 200_000
-MAX_TOTAL_BYTES = 8 << 30
-CHUNK_BYTES = 1 << 20
-EARLIEST_EPOCH = calendar.timegm((1980, 1, 1, 0, 0, 0))  # a zip file tells no earlier time
-LATEST_EPOCH = calendar.timegm((2107, 12, 31, 23, 59, 58))  # and no later one
+LATEST_EPOCH = calendar.timegm((2107, 12, 31, 23, 59, 58))  # a zip file tells no later time
 
 
 def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
     """The regular files of a wheel, sorted by name.
 
     Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice or to a folder too,
-    and for more members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_TOTAL_BYTES`).
+    and for more members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_UNPACKED_BYTES`).
     """
     files = [info for info in archive.infolist() if not info.is_dir()]
-    if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_TOTAL_BYTES:
+    if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_UNPACKED_BYTES:
         raise JobError(f"{wheel.name} unpacks to more than a wheel may hold")
     seen: set[str] = set()
     folders = {str(folder) for info in files for folder in PurePosixPath(info.filename).parents}

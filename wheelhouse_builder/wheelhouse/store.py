@@ -25,6 +25,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelhouse_builder.errors import DamagedError, JobError
 from wheelhouse_builder.events import Listener, ignore
+from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, dist_info_of
 from wheelhouse_builder.target import Arch
@@ -260,12 +261,6 @@ def metadata_of(wheel: Path) -> bytes:
         if info.file_size > _MAX_METADATA_BYTES:
             raise JobError(f"{wheel.name} has {info.file_size} bytes of METADATA; that is no honest file")
         return b"".join(archive.read(opened, info))
-
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _making(record: StoredWheel) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cached import write_atomically
 from wheelhouse_builder.errors import DownloadError, JobError, UsageError
+from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:

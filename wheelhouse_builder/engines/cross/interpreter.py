@@ -20,8 +20,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cached import answer_about, write_atomically
+from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import base_environment, run
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.process import Canceller, base_environment, run
 from wheelhouse_builder.recipes.model import BuildSystem, LibraryRecipe, UrlSource
 from wheelhouse_builder.recipes.store import load_library
-from wheelhouse_builder.sources import Downloads, unpack_sdist
+from wheelhouse_builder.sources.archives import unpack_sdist
+from wheelhouse_builder.sources.downloads import Downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,8 +7,8 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cached import write_atomically
 from wheelhouse_builder.errors import MachineError
+from wheelhouse_builder.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

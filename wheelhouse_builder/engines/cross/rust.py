@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from wheelhouse_builder.cached import answer_about, write_atomically
+from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.engines.cross.zig import zig_binary
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Listener, Note
+from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:

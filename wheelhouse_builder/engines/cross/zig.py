@@ -13,8 +13,8 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cached import write_atomically
 from wheelhouse_builder.errors import MachineError
+from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:

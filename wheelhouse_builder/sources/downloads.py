@@ -1,35 +1,25 @@
-"""Sources: files fetched by digest, archives unpacked with limits, source trees told by their content.
+"""Files fetched by digest: what has its final name in the cache is what the lock promises.
 
-Whatever comes from outside is checked before it has its final name: a download against the digest in the lock, an
-archive member against where it would land. Nothing is held in memory whole.
+A download is written to a part file, goes on where an earlier one ended, and is renamed once its digest is right.
 """
 
 from __future__ import annotations
 
-import calendar
-import errno
-import hashlib
-import lzma
 import netrc
 import os
-import shutil
-import stat
-import tarfile
 import threading
 import time
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
-from wheelhouse_builder.errors import DownloadError, JobError, UsageError
+from wheelhouse_builder.errors import DownloadError, UsageError
 from wheelhouse_builder.events import Listener, Note, ignore
+from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, sha256_of
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.redact import redact
 
@@ -40,31 +30,9 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.artifact import RemoteFile
 
-_CHUNK = 1 << 20
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.5
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 527})  # pip's list, and what says "later"
-
-# Limits for archives: the largest sdists in use have some 40 000 members and 1 GB.
-MAX_MEMBERS = 200_000
-MAX_UNPACKED_BYTES = 8 << 30
-MAX_RATIO = 200  # unpacked : packed; gzip cannot reach it with text, only with a bomb
-RATIO_FREE_BYTES = 64 << 20  # small archives of zeros hurt nobody
-
-EARLIEST_EPOCH = 315_532_800  # 1980-01-01 UTC: zip knows no earlier time
-
-# What version control, builds and tools leave in a source tree. Packages may be called `build` and `dist`, but not at
-# the top.
-# fmt: off
-_LEFT_BEHIND = frozenset({
-    ".git", ".hg", ".svn", ".bzr", "__pycache__", ".venv", ".tox", ".nox",
-    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis",
-})
-# fmt: on
-_LEFT_BEHIND_AT_TOP = frozenset({"build", "dist", "venv", "PKG-INFO"})
-
-
-# Downloads
 
 
 class _TransientError(Exception):
@@ -116,7 +84,7 @@ class Downloads:
                 if not _is_whole(path, file):  # another process may just have fetched it
                     self._fill(part, file, unquote(url.path) if url.scheme == "file" else None)
         except OSError as error:
-            _raise_disk_error(error, path)
+            raise_disk_error(error, path)
         return path
 
     def fetch_all(self, files: Iterable[RemoteFile], jobs: int = 8) -> dict[str, Path]:
@@ -159,7 +127,7 @@ class Downloads:
             raise DownloadError(f"there is no file {local}", hint="the lock names it: resolve again")
         with Path(local).open("rb") as stream:
             part.restart()
-            self._copy(iter(lambda: stream.read(_CHUNK), b""), part, file)
+            self._copy(iter(lambda: stream.read(CHUNK_BYTES), b""), part, file)
 
     def _download(self, part: _PartFile, file: RemoteFile) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -284,8 +252,7 @@ class _PartFile:
     def digest(self) -> str:
         """sha256 of the whole part, read back from the disk: what has the final name is what was checked."""
         self._stream.flush()
-        with self._part.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(self._part)
 
     def complete(self) -> None:
         """Give the part its final name, for good."""
@@ -299,8 +266,7 @@ class _PartFile:
 def _is_whole(path: Path, file: RemoteFile) -> bool:
     """Whether the cache has the file, undamaged: a disk may lose what was once checked."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+        return sha256_of(path) == file.sha256
     except FileNotFoundError:
         return False
 
@@ -338,248 +304,3 @@ def _check_status(response: httpx.Response, file: RemoteFile) -> None:
     if status not in {200, 206}:
         hint = "resolve again: the index may have changed"
         raise DownloadError(f"{redact(file.url)}: the server answered {status}", hint=hint)
-
-
-def _raise_disk_error(error: OSError, path: Path) -> NoReturn:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        raise JobError(
-            f"no space left on the disk for {path}", hint="`whb gc` frees some; WHB_CACHE_DIR chooses another disk"
-        ) from error
-    raise JobError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-# Archives
-
-
-def unpack_sdist(archive: Path, destination: Path) -> Path:
-    """Unpack a .tar.gz or .zip (also .tar.bz2, .tar.xz) into an empty directory, and return its one top directory.
-
-    Modes become 644 or 755; times are kept, since `make` goes by them. Raises `JobError` naming archive and member for
-    whatever would land outside, is no file, directory or link, or breaks a limit.
-    """
-    unpacker = _Unpacker(archive, destination)
-    try:
-        (_feed_zip if archive.name.endswith(".zip") else _feed_tar)(archive, unpacker)
-        return unpacker.finish()
-    except _BAD_DATA as error:
-        raise _damaged(archive, f"damaged archive: {error}") from None
-    except OSError as error:
-        if error.errno is None:  # how gzip and bz2 report bad data
-            raise _damaged(archive, f"damaged archive: {error}") from None
-        _raise_disk_error(error, destination)
-
-
-_BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
-
-
-def _damaged(archive: Path, problem: str) -> JobError:
-    return JobError(f"{archive.name} is refused: {problem}", hint="a good sdist is not like this: tell its project")
-
-
-class _Unpacker:
-    """Writes members below one directory, within limits.
-
-    Links are made last, so that no file is ever written through one. Python's own `data` filter (PEP 706) is not relied
-    upon: early 3.11 has none, and it could be got round before 3.11.13 and 3.12.11 (CVE-2025-4517).
-    """
-
-    def __init__(self, archive: Path, destination: Path) -> None:
-        self._archive = archive
-        self._packed = archive.stat().st_size
-        self._destination = destination
-        self._members = 0
-        self._bytes = 0
-        self._tops: set[str] = set()
-        self._folders: set[Path] = set()  # those that are there
-        self._links: dict[tuple[str, ...], tuple[str, bool]] = {}
-
-    def refuse(self, member: str, problem: str) -> NoReturn:
-        raise _damaged(self._archive, f"member {member!r} {problem}")
-
-    def directory(self, member: str) -> None:
-        """Make a directory, and those above it."""
-        parts = self._place(member)
-        if parts:
-            self._make_folder(member, self._destination.joinpath(*parts))
-
-    def file(self, member: str, stream: IO[bytes], *, executable: bool, mtime: int) -> None:
-        """Write a file; a later member of the same name replaces an earlier one."""
-        parts = self._place(member)
-        target = self._destination.joinpath(*parts)
-        if len(parts) < 2 or target in self._folders:
-            self.refuse(member, "is a file where a directory should be")
-        self._links.pop(parts, None)
-        self._make_folder(member, target.parent)
-        with target.open("wb") as unpacked:
-            for chunk in iter(lambda: stream.read(_CHUNK), b""):
-                self._count(len(chunk))
-                unpacked.write(chunk)
-        target.chmod(0o755 if executable else 0o644)
-        os.utime(target, (mtime, mtime))
-
-    def link(self, member: str, target: str, *, hard: bool) -> None:
-        """Remember a link, for `finish`."""
-        self._links[self._place(member)] = (target, hard)
-
-    def finish(self) -> Path:
-        """Make the links, and return the one top directory."""
-        for parts, (target, hard) in self._links.items():
-            self._make_link(parts, target, hard)
-        top = self._destination / min(self._tops, default="")
-        if len(self._tops) != 1 or not top.is_dir():
-            raise _damaged(self._archive, f"{len(self._tops)} entries at its top instead of one directory")
-        return top
-
-    def _place(self, member: str) -> tuple[str, ...]:
-        """Where a member lands, as path components below the destination."""
-        self._members += 1
-        if self._members > MAX_MEMBERS:
-            raise _damaged(self._archive, f"more than {MAX_MEMBERS} members")
-        path = PurePosixPath(member)
-        if path.is_absolute() or ".." in path.parts:
-            self.refuse(member, "would land outside of the destination")
-        self._tops.update(path.parts[:1])
-        return path.parts
-
-    def _count(self, number: int) -> None:
-        self._bytes += number
-        if self._bytes > MAX_UNPACKED_BYTES:
-            raise _damaged(self._archive, f"it unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB")
-        if self._bytes > RATIO_FREE_BYTES and self._bytes > MAX_RATIO * self._packed:
-            raise _damaged(self._archive, f"it unpacks to more than {MAX_RATIO} times its size, like a zip bomb")
-
-    def _make_folder(self, member: str, folder: Path) -> None:
-        if folder in self._folders:
-            return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            self.refuse(member, "lies below a file")
-        self._folders.update((folder, *folder.parents))
-
-    def _make_link(self, parts: tuple[str, ...], target: str, hard: bool) -> None:
-        """`..` only at the start: after a name it could climb out through another link."""
-        member = "/".join(parts)
-        goal = PurePosixPath(target)
-        ups = sum(1 for _ in takewhile(lambda part: part == "..", goal.parts))
-        depth = 0 if hard else len(parts) - 2  # a hard link's target counts from the top of the archive
-        place = self._destination.joinpath(*parts)
-        if len(parts) < 2 or place in self._folders:
-            self.refuse(member, "is a link where a directory should be")
-        if goal.is_absolute() or ".." in goal.parts[ups:] or ups > depth:
-            self.refuse(member, f"is a link to {target!r}, outside of the archive")
-        self._make_folder(member, place.parent)
-        place.unlink(missing_ok=True)
-        if not hard:
-            place.symlink_to(target)
-            return
-        original = self._destination.joinpath(*goal.parts)
-        if original.is_symlink() or not original.is_file():
-            self.refuse(member, f"is a hard link to {target!r}, which is no file of the archive")
-        self._count(original.stat().st_size)
-        shutil.copy2(original, place)
-
-
-def _feed_tar(archive: Path, unpacker: _Unpacker) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.isdir():
-                unpacker.directory(member.name)
-            elif member.issym() or member.islnk():
-                unpacker.link(member.name, member.linkname, hard=member.islnk())
-            elif member.isreg() and (stream := tar.extractfile(member)) is not None:
-                executable = bool(member.mode & 0o100)
-                unpacker.file(member.name, stream, executable=executable, mtime=int(member.mtime))
-            else:
-                unpacker.refuse(member.name, "is neither a file nor a directory nor a link")
-
-
-def _feed_zip(archive: Path, unpacker: _Unpacker) -> None:
-    with zipfile.ZipFile(archive) as container:
-        for info in container.infolist():
-            mode = info.external_attr >> 16
-            if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                unpacker.refuse(info.filename, "is neither a file nor a directory")
-            if info.flag_bits & 1:
-                unpacker.refuse(info.filename, "is encrypted")
-            if info.is_dir():
-                unpacker.directory(info.filename)
-                continue
-            with container.open(info) as stream:
-                unpacker.file(info.filename, stream, executable=bool(mode & 0o100), mtime=_zip_time(info))
-
-
-def source_date_epoch(archive: Path) -> int:
-    """The newest modification time in an sdist, in seconds since 1970; at least 1980-01-01, which zip can hold."""
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as container:
-            times = [_zip_time(info) for info in container.infolist()]
-    else:
-        with tarfile.open(archive) as tar:
-            times = [int(member.mtime) for member in tar]
-    return max(EARLIEST_EPOCH, *times, EARLIEST_EPOCH)
-
-
-def _zip_time(info: zipfile.ZipInfo) -> int:
-    """A zip member's time as if it were UTC: zip does not say which zone it is."""
-    try:
-        return calendar.timegm(info.date_time)
-    except ValueError:  # month 0 and the like
-        return EARLIEST_EPOCH
-
-
-# Source trees
-
-
-def source_tree_digest(path: Path) -> str:
-    """sha256 (hexadecimal) over names, execute bits and contents of what `copy_tree` copies; links by their target."""
-    digest = hashlib.sha256()
-    for name in tree_files(path):
-        file = path / name
-        if file.is_symlink():
-            kind, content = "link", hashlib.sha256(os.fsencode(file.readlink())).hexdigest()
-        else:
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            kind = "program" if file.stat().st_mode & 0o100 else "file"
-        digest.update(f"{kind}\0{name}\0{content}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def copy_tree(path: Path, destination: Path) -> None:
-    """Copy a source tree without what version control, builds and tools left behind, to a new directory.
-
-    Raises `JobError` (disk).
-    """
-    try:
-        destination.mkdir(parents=True)
-        for name in tree_files(path):
-            target = destination / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path / name, target, follow_symlinks=False)
-    except OSError as error:
-        _raise_disk_error(error, destination)
-
-
-def tree_files(path: Path) -> list[str]:
-    """The names of a source tree's files and links, relative to it, sorted."""
-    found = []
-    for folder, subfolders, files in os.walk(path):
-        relative = PurePosixPath(Path(folder).relative_to(path).as_posix())
-        at_top = relative == PurePosixPath()
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
-        subfolders[:] = [name for name in subfolders if name not in links and not _is_left_behind(name, at_top)]
-        for name in (*files, *links):
-            if not _is_left_behind(name, at_top) and _is_file_or_link(os.path.join(folder, name)):  # noqa: PTH118
-                found.append((relative / name).as_posix())
-    return sorted(found)
-
-
-def _is_left_behind(name: str, at_top: bool) -> bool:
-    return name in _LEFT_BEHIND or name.endswith((".egg-info", ".pyc")) or (at_top and name in _LEFT_BEHIND_AT_TOP)
-
-
-def _is_file_or_link(path: str) -> bool:
-    """No sockets, no pipes: reading them would hang."""
-    mode = os.lstat(path).st_mode
-    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wheelhouse_builder.sources.trees import copy_tree, source_tree_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    for name in ("pyproject.toml", "src/foo/__init__.py", "src/foo/build/__init__.py", "configure"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "configure").chmod(0o755)
+    (root / "link").symlink_to("src")
+    return root
+
+
+LEFT_BEHIND = [
+    ".git/HEAD",
+    "build/lib/x.py",
+    "dist/foo-1.0.tar.gz",
+    "src/foo/__pycache__/x.pyc",
+    "src/foo.egg-info/PKG-INFO",
+    "PKG-INFO",
+    ".venv/bin/python",
+]
+
+
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+def test_what_builds_leave_behind_is_no_source(tree: Path, name: str) -> None:
+    before = source_tree_digest(tree)
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    (tree / name).write_text("x")
+    assert source_tree_digest(tree) == before
+
+
+def test_names_contents_modes_and_links_are_told_apart(tree: Path) -> None:
+    seen = {source_tree_digest(tree)}
+    changes: list[Callable[[], object]] = [
+        lambda: (tree / "pyproject.toml").write_text("other"),
+        lambda: (tree / "configure").chmod(0o644),
+        lambda: (tree / "configure").rename(tree / "configure2"),
+        (tree / "link").unlink,
+        lambda: (tree / "link").symlink_to("configure2"),
+        lambda: (tree / "src" / "foo" / "build" / "__init__.py").write_text("other"),
+    ]
+    for change in changes:
+        change()
+        digest = source_tree_digest(tree)
+        assert digest not in seen
+        seen.add(digest)
+    (tree / "configure2").touch()  # times do not matter
+    assert source_tree_digest(tree) in seen
+
+
+def test_a_copy_has_what_the_digest_is_over(tree: Path, tmp_path: Path) -> None:
+    (tree / ".git").mkdir()
+    (tree / ".git" / "HEAD").write_text("x")
+    os.mkfifo(tree / "pipe")
+    copy_tree(tree, tmp_path / "copy")
+    assert not (tmp_path / "copy" / ".git").exists()
+    assert not (tmp_path / "copy" / "pipe").exists()
+    assert (tmp_path / "copy" / "link").readlink() == Path("src")
+    assert source_tree_digest(tmp_path / "copy") == source_tree_digest(tree)

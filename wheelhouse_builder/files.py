@@ -1,0 +1,49 @@
+"""Files and archives, whatever is in them: digests, writing that shows a whole file or none, limits."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from wheelhouse_builder.errors import JobError
+
+CHUNK_BYTES = 1 << 20  # read at a time: nothing is held in memory whole
+
+# Limits for archives from outside: the largest sdists and wheels in use have some 40 000 members and 1 GB.
+MAX_MEMBERS = 200_000
+MAX_UNPACKED_BYTES = 8 << 30
+
+EARLIEST_EPOCH = 315_532_800  # 1980-01-01 UTC: a zip file tells no earlier time
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file, in hexadecimal. Raises `OSError`."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that readers see the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def raise_disk_error(error: OSError, path: Path) -> NoReturn:
+    """Tell the operating system's refusal to write `path`, in whb's cache, as a `JobError`."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        raise JobError(
+            f"no space left on the disk for {path}", hint="free some; WHB_CACHE_DIR chooses another disk"
+        ) from error
+    raise JobError(f"cannot write {path}: {error.strerror or error}") from error
