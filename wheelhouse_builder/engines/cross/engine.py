@@ -23,7 +23,8 @@ from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, r
 from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, zig_version
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
-from wheelhouse_builder.resolve import index_environment, resolve_build_requirements
+from wheelhouse_builder.resolve.indexes import index_environment
+from wheelhouse_builder.resolve.uv import resolve_build_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.events import Listener
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.recipes.model import PackageRecipe
-    from wheelhouse_builder.resolve import ResolveOptions
+    from wheelhouse_builder.resolve.uv import ResolveOptions
     from wheelhouse_builder.target import Target
 
 # Counted up when the engine itself changes what it makes of the same inputs.
@@ -89,7 +90,7 @@ class CrossEngine:
         )
         variables = self._variables(work, profile, recipe, tools, described, prefixes)
         if self._wants_rust(work.tree, profile):
-            variables |= self._rust(work, tools, host, described)
+            variables |= self._rust(work, tools, described, variables["PATH"])
         work.phase("build")
         return self._run_backend(work, host, variables, recipe.config_settings_for(work.target, prefixes), prefixes)
 
@@ -126,6 +127,7 @@ class CrossEngine:
         target = work.target
         compilers = {name.lower(): tools.environment[name] for name in ("CC", "CXX", "AR", "RANLIB")}
         flags = f"-O2 -fPIC -ffile-prefix-map={work.tree}=."
+        pkg_config = work.scratch / "pkg-config"
         return {
             **tools.environment,
             "CFLAGS": flags,
@@ -138,7 +140,8 @@ class CrossEngine:
             "PYTHONPATH": str(described.library),  # the _sysconfigdata module lies there
             "_PYTHON_HOST_PLATFORM": target.sysconfig_platform,
             "_PYTHON_SYSCONFIGDATA_NAME": target.sysconfigdata_name,
-            **write_pkg_config(work.scratch / "pkg-config", list(prefixes.values())),
+            **write_pkg_config(pkg_config, list(prefixes.values())),
+            "PATH": f"{pkg_config}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # some call it by its bare name
             **{name: text.format_map(compilers) for name, text in profile.environment.items()},
             **recipe.environment_for(target, prefixes),
         }
@@ -147,7 +150,7 @@ class CrossEngine:
     def _wants_rust(tree: Path, profile: Profile) -> bool:
         return profile.rust or (tree / "Cargo.toml").is_file()
 
-    def _rust(self, work: Work, tools: ZigTools, host: HostPython, described: TargetPython) -> dict[str, str]:
+    def _rust(self, work: Work, tools: ZigTools, described: TargetPython, path: str) -> dict[str, str]:
         rust = self._toolchain(work)
         cargo_home = self.cache / "cargo"
         work.phase("crates")
@@ -161,7 +164,7 @@ class CrossEngine:
         )
         remap = {str(work.tree): ".", str(cargo_home): "/cargo", str(rust.own_sysroot): "/rust"}
         return {
-            **rust_environment(rust, tools, cargo_home=cargo_home, remap=remap),
+            **rust_environment(rust, tools, cargo_home=cargo_home, remap=remap, path=path),
             "CARGO_BUILD_JOBS": str(self.jobs),
             "PYO3_CROSS_LIB_DIR": str(described.library),
             "PYO3_CROSS_PYTHON_VERSION": work.target.python_version,

@@ -6,6 +6,7 @@ without network, and with a home and a temporary folder of their own.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -72,11 +73,11 @@ class BuildEnvironment:
 
     def make_extra_environ(self) -> Mapping[str, str]:
         """What hooks see, on top of `process.base_environment()`."""
-        path = self.variables.get("PATH") or base_environment().get("PATH", "")
         home, temporary = self.scratch / "home", self.scratch / "tmp"
         for folder in (home, temporary):
             folder.mkdir(exist_ok=True)
-        return {**self.variables, "PATH": f"{self.path / 'bin'}:{path}", "HOME": str(home), "TMPDIR": str(temporary)}
+        path = f"{self.path / 'bin'}{os.pathsep}{self.variables['PATH']}"
+        return {**self.variables, "PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
 
     def install(self, lock: str) -> None:
         """Install build requirements, given as requirement lines with hashes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import sysconfig
 import tempfile
@@ -49,9 +50,9 @@ _LINKER = """\
 exec {wrapper} zig cc -- -target {target} -g0 -s "$@"
 """
 
-_HOST_COMPILER = """\
+_PROGRAM = """\
 #!/bin/sh
-exec {compiler} "$@"
+exec {program} "$@"
 """
 
 
@@ -241,10 +242,12 @@ def _vendored(rust: Rust) -> list[str]:
 # ---- what a build needs
 
 
-def rust_environment(rust: Rust, tools: ZigTools, *, cargo_home: Path, remap: Mapping[str, str]) -> dict[str, str]:
+def rust_environment(
+    rust: Rust, tools: ZigTools, *, cargo_home: Path, remap: Mapping[str, str], path: str
+) -> dict[str, str]:
     """The environment that makes cargo, rustc, cc-rs, setuptools-rust and maturin build for the tools' architecture.
 
-    `remap` says which paths must not reach the output, and what stands for them there.
+    `remap` says which paths must not reach the output, and what stands for them there; `path` is the PATH to extend.
     Raises `MachineError` if the standard library or cargo-zigbuild is missing.
     """
     if rust.std_origin(tools.arch) is None:
@@ -270,20 +273,21 @@ def rust_environment(rust: Rust, tools: ZigTools, *, cargo_home: Path, remap: Ma
         f"CXX_{host}": str(folder / "host-c++"),
         "CARGO_ZIGBUILD_ZIG_PATH": str(zig_binary()),  # inside a build environment it cannot import ziglang
         "MATURIN_NO_INSTALL_RUST": "1",
-        "PATH": f"{folder}{os.pathsep}{rust.cargo.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{folder}{os.pathsep}{path}",
     }
 
 
 def _wrappers(rust: Rust, tools: ZigTools) -> Path:
-    wrapper = _cargo_zigbuild()
-    host_c, host_cxx = shutil.which("gcc") or shutil.which("cc"), shutil.which("g++") or shutil.which("c++")
+    wrapper = shlex.quote(_cargo_zigbuild())
     zig_host = f"{wrapper} zig {{}} -- -target {rust.host.split('-', 1)[0]}-linux-gnu"
+    host_c, host_cxx = shutil.which("gcc") or shutil.which("cc"), shutil.which("g++") or shutil.which("c++")
     sysroot = rust.own_sysroot if _has_std(rust.own_sysroot, tools.arch) else rust.sysroot
     files = {
-        "rustc": _RUSTC.format(rustc=rust.rustc, sysroot=sysroot),
+        "cargo": _PROGRAM.format(program=shlex.quote(str(rust.cargo))),
+        "rustc": _RUSTC.format(rustc=shlex.quote(str(rust.rustc)), sysroot=shlex.quote(str(sysroot))),
         "linker": _LINKER.format(wrapper=wrapper, target=f"{tools.arch}-linux-musl"),
-        "host-cc": _HOST_COMPILER.format(compiler=host_c or zig_host.format("cc")),
-        "host-c++": _HOST_COMPILER.format(compiler=host_cxx or zig_host.format("c++")),
+        "host-cc": _PROGRAM.format(program=host_c or zig_host.format("cc")),
+        "host-c++": _PROGRAM.format(program=host_cxx or zig_host.format("c++")),
     }
     identity = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:12]
     folder = rust.cache / "toolchains" / f"rust-{rust.version}-{tools.arch}-{identity}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shlex
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -72,9 +73,11 @@ set(CMAKE_C_LINKER_DEPFILE_SUPPORTED FALSE)
 set(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)
 """
 
+# What builds link: extensions, and the static programs of configure and CMake probes. The latter with the CFLAGS of a
+# build, for without -fPIC the same program takes another set of zig's libraries.
 _PROGRAMS = {
     "extension in C": ("cc", "x.c", "int answer(void) { return 42; }\n", ["-shared", "-fPIC", "-O2"]),
-    "program in C": ("cc", "x.c", "int main(void) { return 0; }\n", ["-O2"]),
+    "program in C": ("cc", "x.c", "int main(void) { return 0; }\n", ["-O2", "-fPIC"]),
     "extension in C++": (
         "c++",
         "x.cc",
@@ -116,12 +119,13 @@ def zig_binary() -> Path:
 def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError` without zig."""
     zig, version = zig_binary(), zig_version() or "unknown"
+    program = shlex.quote(str(zig))
     target = f"{arch}-linux-musl"
     files = {
-        "bin/cc": _COMPILER.format(zig=zig, command="cc", target=target, flags=_FLAGS),
-        "bin/c++": _COMPILER.format(zig=zig, command="c++", target=target, flags=_FLAGS),
-        "bin/ar": _TOOL.format(zig=zig, command="ar"),
-        "bin/ranlib": _TOOL.format(zig=zig, command="ranlib"),
+        "bin/cc": _COMPILER.format(zig=program, command="cc", target=target, flags=_FLAGS),
+        "bin/c++": _COMPILER.format(zig=program, command="c++", target=target, flags=_FLAGS),
+        "bin/ar": _TOOL.format(zig=program, command="ar"),
+        "bin/ranlib": _TOOL.format(zig=program, command="ranlib"),
         "config.site": _CONFIG_SITE.format(target=target, machine=platform.machine()),
     }
     identity = hashlib.sha256("\0".join([version, _CMAKE, *files.values()]).encode()).hexdigest()[:12]
