@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from wheelhouse_builder.resolve import Selection
+    from wheelhouse_builder.resolve.selection import Selection
 
 
 class Action(StrEnum):

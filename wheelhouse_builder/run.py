@@ -15,13 +15,16 @@ from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Listener
-from wheelhouse_builder.locks import lock_for
+from wheelhouse_builder.format_control import FormatControl
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Plan, make_plan
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
-from wheelhouse_builder.requirements import FormatControl, RequirementSet, read_requirements
-from wheelhouse_builder.resolve import ResolveOptions, Selection, index_urls, select
+from wheelhouse_builder.requirements import RequirementSet, read_requirements
+from wheelhouse_builder.resolve.indexes import index_urls
+from wheelhouse_builder.resolve.kept import lock_for
+from wheelhouse_builder.resolve.selection import Selection, select
+from wheelhouse_builder.resolve.uv import ResolveOptions
 from wheelhouse_builder.schedule.local import LocalExecutor
 from wheelhouse_builder.schedule.queue import run_tasks
 from wheelhouse_builder.sources.downloads import Downloads, credentials_for

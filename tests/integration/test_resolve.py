@@ -21,22 +21,19 @@ from wheelhouse_builder import process
 from wheelhouse_builder.artifact import RemoteFile, Sdist, SourceTree, Wheel
 from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.events import Event, Note
-from wheelhouse_builder.requirements import FormatControl, read_requirements
-from wheelhouse_builder.resolve import (
-    Lock,
-    ResolveOptions,
-    Selection,
-    index_urls,
-    resolve,
-    resolve_build_requirements,
-    select,
-)
+from wheelhouse_builder.format_control import FormatControl
+from wheelhouse_builder.requirements import read_requirements
+from wheelhouse_builder.resolve.indexes import index_urls
+from wheelhouse_builder.resolve.selection import Selection, select
+from wheelhouse_builder.resolve.uv import ResolveOptions, resolve, resolve_build_requirements
 from wheelhouse_builder.sources.archives import unpack_sdist
 from wheelhouse_builder.sources.downloads import Downloads, credentials_for
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from wheelhouse_builder.resolve.lock import Lock
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from wheelhouse_builder.artifact import Sdist, Source, Wheel
 from wheelhouse_builder.plan import Action, Decision, Plan, make_plan
-from wheelhouse_builder.resolve import Selection
+from wheelhouse_builder.resolve.selection import Selection
 from wheelhouse_builder.target import Target
 
 AMD312, ARM312, AMD313, ARM313 = (

@@ -5,8 +5,9 @@ Two forms: a requirements file for `--require-hashes`, and a PEP 751 lock, whose
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
+
+from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,28 +49,23 @@ def pylock(target: Target, wheels: Iterable[Published]) -> str:
     )
     head = (
         'lock-version = "1.0"\n'
-        f"environments = [{_text(marker)}]\n"
-        f"requires-python = {_text(f'=={target.python_version}.*')}\n"
+        f"environments = [{toml_value(marker)}]\n"
+        f"requires-python = {toml_value(f'=={target.python_version}.*')}\n"
         'created-by = "wheelhouse-builder"\n'
     )
     return head + ("".join(map(_package, _ordered(wheels))) or "packages = []\n")
 
 
 def _package(wheel: Published) -> str:
-    lines = ["", "[[packages]]", f"name = {_text(wheel.name)}", f"version = {_text(str(wheel.version))}"]
+    lines = ["", "[[packages]]", f"name = {toml_value(wheel.name)}", f"version = {toml_value(str(wheel.version))}"]
     if wheel.requires_python:
-        lines.append(f"requires-python = {_text(wheel.requires_python)}")
-    lines += ["", "[[packages.wheels]]", f"name = {_text(wheel.filename)}", f"path = {_text(wheel.filename)}"]
+        lines.append(f"requires-python = {toml_value(wheel.requires_python)}")
+    lines += ["", "[[packages.wheels]]", f"name = {toml_value(wheel.filename)}", f"path = {toml_value(wheel.filename)}"]
     if wheel.published_at:
         lines.append(f"upload-time = {wheel.published_at:%Y-%m-%dT%H:%M:%SZ}")
-    lines += [f"size = {wheel.size}", f"hashes = {{ sha256 = {_text(wheel.sha256)} }}", ""]
+    lines += [f"size = {wheel.size}", f"hashes = {{ sha256 = {toml_value(wheel.sha256)} }}", ""]
     return "\n".join(lines)
 
 
 def _ordered(wheels: Iterable[Published]) -> list[Published]:
     return sorted(wheels, key=lambda wheel: wheel.name)
-
-
-def _text(value: str) -> str:
-    """A TOML basic string: JSON's escapes are all TOML's, but for DEL, which JSON leaves as it is."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.errors import WhbError
 from wheelhouse_builder.events import Note
 from wheelhouse_builder.files import write_atomically
-from wheelhouse_builder.resolve import Lock, ResolveOptions, read_lock, resolve
+from wheelhouse_builder.resolve.lock import Lock, read_lock
+from wheelhouse_builder.resolve.uv import ResolveOptions, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ _INDEX_VARIABLE = re.compile(r"(UV|PIP)_\w*(INDEX|FIND_LINKS)\w*")
 def lock_for(requirements: RequirementSet, target: Target, options: ResolveOptions, *, upgrade: bool) -> Lock:
     """The lock of an earlier run with the same input, or (also with `upgrade`) a new one, which is kept.
 
-    Raises as `resolve.resolve`.
+    Raises like `resolve`.
     """
     kept = _path(requirements, target, options)
     if not upgrade and kept.is_file():

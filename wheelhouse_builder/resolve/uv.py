@@ -1,0 +1,177 @@
+"""uv resolves, with the markers of the target.
+
+It ignores hashes in its input, so those are enforced afterwards (`resolve.hashes`). uv's `--no-build` is not used, not
+even for a first attempt: with it uv passes over a version that has no fitting wheel and silently takes an older one,
+while building such versions is what we are for. Without it uv runs an sdist on this machine only if neither static
+metadata nor any wheel of that version, of whatever platform, says what it depends on; a `Note` tells of it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder import process
+from wheelhouse_builder.errors import JobError, MachineError, ResolveError
+from wheelhouse_builder.events import Level, Listener, Note, ignore
+from wheelhouse_builder.format_control import FormatControl
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.requirements import RequirementSet
+from wheelhouse_builder.resolve.hashes import enforce_hashes
+from wheelhouse_builder.resolve.indexes import index_environment
+from wheelhouse_builder.resolve.lock import Lock, parse_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.target import Target
+
+_PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
+_LOG_LINE = re.compile(r"(\$|DEBUG|TRACE|INFO|WARN)\s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolveOptions:
+    """How to resolve: where uv keeps its cache, and what may be used."""
+
+    cache: Path
+    python: Path | None = None  # runs sdists that have no static metadata; None: our own interpreter
+    offline: bool = False
+    format_control: FormatControl = field(default_factory=FormatControl)
+    indexes: RequirementSet = field(default_factory=RequirementSet)  # their index options hold for build requirements
+    listener: Listener = ignore
+    canceller: Canceller | None = None
+
+
+def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions) -> Lock:
+    """Resolve for the target, and enforce the hashes that the requirements give.
+
+    Runs uv in the working directory, to which local paths are relative.
+    Raises `ResolveError`, `MachineError`, `Cancelled`.
+    """
+    with tempfile.TemporaryDirectory(prefix="whb-resolve-") as scratch:
+        folder = Path(scratch).resolve()
+        inputs = _write_inputs(requirements, folder)
+        output = folder / "pylock.toml"
+        argv = [
+            *("--format", "pylock.toml", "--output-file", output),
+            *("--python-platform", target.uv_platform, "--python-version", target.python_version),
+            *_option_arguments(requirements, options),
+            *inputs,
+        ]
+        log = _compile(argv, replace(options, indexes=requirements), requirements)
+        _tell_built(log, options.listener)
+        lock = parse_lock(output.read_text(encoding="utf-8"), target, folder)
+    return enforce_hashes(lock, requirements)
+
+
+def resolve_build_requirements(
+    requirements: Sequence[str], python: Path, options: ResolveOptions, *, constraints: Sequence[str] = ()
+) -> str:
+    """Pin PEP 518 build requirements, with all they need, for the interpreter that runs the build.
+
+    Returns a requirements file with hashes, for `uv pip install --require-hashes`; the same index gives the same text.
+    Raises like `resolve`.
+    """
+    if not requirements:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="whb-resolve-") as scratch:
+        folder = Path(scratch)
+        wanted, limits, output = folder / "requirements.txt", folder / "constraints.txt", folder / "pinned.txt"
+        wanted.write_text("".join(f"{line}\n" for line in sorted(requirements)), encoding="utf-8")
+        limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+        argv: list[str | Path] = ["--format", "requirements.txt", "--generate-hashes", "--no-annotate"]
+        argv += ["--output-file", output, wanted, "--constraints", limits]
+        log = _compile(argv, replace(options, python=python), RequirementSet())
+        _tell_built(log, options.listener)
+        return output.read_text(encoding="utf-8")
+
+
+def _write_inputs(requirements: RequirementSet, folder: Path) -> list[str | Path]:
+    """The requirements as flat files: uv sees what we have read, and nothing else."""
+    wanted, constraints = folder / "requirements.txt", folder / "constraints.txt"
+    wanted.write_text(requirements.render(), encoding="utf-8")
+    constraints.write_text(requirements.render(constraints=True), encoding="utf-8")
+    return [wanted, "--constraints", constraints]
+
+
+def _option_arguments(requirements: RequirementSet, options: ResolveOptions) -> Iterator[str]:
+    control = requirements.format_control(options.format_control)
+    for name in sorted(control.no_binary):
+        yield from ("--no-binary", name)
+    for name in sorted(control.only_binary):
+        yield from ("--only-binary", name)
+    if requirements.values("pre"):
+        yield from ("--prerelease", "allow")
+
+
+def _uv() -> str:
+    try:
+        import uv  # noqa: PLC0415 - only where something is resolved
+
+        return uv.find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        raise MachineError("uv is not installed", hint="pip install 'wheelhouse-builder[build]'") from None
+
+
+def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: RequirementSet) -> str:
+    """Run `uv pip compile`, and return its log."""
+    argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
+    argv += ["--verbose", "--no-progress", "--color", "never", *(["--offline"] if options.offline else [])]
+    argv += ["--no-index"] if options.indexes.values("no-index") else []
+    ours = {"UV_CACHE_DIR": str(options.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
+    environment = process.base_environment({**index_environment(options.indexes), **ours})
+    with tempfile.NamedTemporaryFile(prefix="whb-uv-", suffix=".log") as stream:
+        log = Path(stream.name)
+        try:
+            process.run(argv, env=environment, log=log, canceller=options.canceller, what="uv pip compile")
+        except JobError:
+            raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options) from None
+        return log.read_text(encoding="utf-8", errors="replace")
+
+
+def _tell_built(log: str, listener: Listener) -> None:
+    for name in sorted(set(_PREPARED.findall(log))):
+        listener(
+            Note(
+                text=f"{redact(name)} was run on this machine to learn its dependencies: it does not state them, and "
+                "no wheel of that version does",
+                level=Level.WARNING,
+            )
+        )
+
+
+def _explain(log: str, wanted: RequirementSet, options: ResolveOptions) -> ResolveError:
+    """uv's explanation, and which lines of the user's files it is about."""
+    lines = [line for line in log.splitlines() if not _LOG_LINE.match(line)]
+    start = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
+    text, _, uv_hint = "\n".join(lines[start:]).partition("\nhint: ")
+    text = redact(re.sub(r"^(error: |  cause: |         )", "", text, flags=re.MULTILINE)).strip()
+    named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
+    blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
+    return ResolveError(
+        f"the requirements cannot be resolved\n{text}{blamed}", hint=_hint(text, options, uv_hint.strip())
+    )
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
+    if options.offline:
+        return "run once without --offline, so that what is needed is in the cache"
+    if "not found in the package registry" in text:
+        return "is the name spelled right? A private index is given with --index-url in the file, or UV_INDEX"
+    if "error sending request" in text or "Request failed" in text:
+        return "the package index cannot be reached: check the network, the proxy and the index settings"
+    if "Git operation failed" in text:
+        return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
+    if "Failed to build" in text or "Failed to download and build" in text:
+        return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
+    return theirs or "change one of the requirements named above, or add a constraint"
