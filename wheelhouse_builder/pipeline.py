@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from contextlib import contextmanager
@@ -9,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from wheelhouse_builder.artifact import Sdist, Source
 from wheelhouse_builder.builds import Build, Builds, build_key, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
 from wheelhouse_builder.repair.musllinux import repair
 from wheelhouse_builder.sources.archives import source_date_epoch, unpack_sdist
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
+
+_DIAGNOSED_BYTES = 4 << 20  # of a log: some builds print for hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +115,13 @@ class Pipeline:
         """
         place = self.cache / "work" / f"{job.source.source_id[:16]}-{job.target}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            shutil.rmtree(place, ignore_errors=True)
+        with locked(place.with_name(f"{place.name}.lock"), self.canceller):
+            _remove(place)
             place.mkdir()
             try:
                 yield place
             finally:
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
 
     def _source(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Path, int]:
         """The unpacked source, and its time."""
@@ -174,10 +176,28 @@ class Pipeline:
     def _explained(self, error: JobError, job: Job) -> JobError:
         """The error with what the log says about its cause."""
         log = self.log(job)
-        diagnosis = diagnose(f"{log.read_text(encoding='utf-8', errors='replace')}\n{error.tail}")
+        diagnosis = diagnose(f"{_end_of(log)}\n{error.tail}")
         message = f"{job.title}: {error.message}"
         if diagnosis is None:
             return JobError(message, hint=error.hint, log=log, tail=error.tail)
         return JobError(
             f"{message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
         )
+
+
+def _end_of(log: Path) -> str:
+    """As much of a log as a diagnosis takes."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _DIAGNOSED_BYTES))
+        return stream.read().decode(errors="replace")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that a build wrote to; it may have made folders in it that nobody may write to."""
+    for path, subfolders, _ in os.walk(folder):
+        for name in subfolders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -11,13 +11,15 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
 
 from wheelhouse_builder.errors import Cancelled, JobError, MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 # What a subprocess may inherit: where programs are, how text is encoded, how the network is reached. Nothing that
@@ -89,20 +91,32 @@ def run(
     if canceller is not None:
         canceller.check()
     started = time.monotonic()
-    if log is not None:
-        with log.open("ab") as stream:
-            stream.write(f"$ {' '.join(command)}\n".encode())
-            stream.flush()
-            process = _start(command, env, cwd, stdout=stream, stderr=stream)
-            _wait(process, timeout, canceller, name, log)
-        output, errors = "", ""
-    else:
-        process = _start(command, env, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        output, errors = _communicate(process, timeout, canceller, name)
+    with _streams(log, command) as (out, err):
+        process = _start(command, env, cwd, stdout=out, stderr=err)
+        _wait(process, timeout, canceller, name, log)
+        output, errors = ("", "") if log else (_content(out), _content(err))
     if process.returncode != 0:
-        tail = errors or output if log is None else tail_of(log)
+        tail = tail_of(log) if log else errors or output
         raise JobError(f"{name} failed with exit code {process.returncode}", log=log, tail=tail[-_TAIL_BYTES:].strip())
     return Completed(output, time.monotonic() - started)
+
+
+@contextmanager
+def _streams(log: Path | None, command: list[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Where output and errors go. Files, not pipes: what outlives a program and holds them open holds nobody up."""
+    if log is None:
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            yield output, errors
+        return
+    with log.open("ab") as stream:
+        stream.write(f"$ {' '.join(command)}\n".encode(errors="surrogateescape"))
+        stream.flush()
+        yield stream, stream
+
+
+def _content(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def tail_of(log: Path, lines: int = 25) -> str:
@@ -119,6 +133,10 @@ def _start(command: list[str], env: Mapping[str, str], cwd: Path | None, **strea
         )
     except FileNotFoundError as error:
         raise MachineError(f"{error.filename!r} is not there", hint="`whb doctor` says what is missing") from error
+    except OSError as error:  # no program for this machine, no memory, arguments too long
+        raise MachineError(
+            f"{command[0]} cannot be started: {error.strerror}", hint="`whb doctor` may say why"
+        ) from error
 
 
 def _wait(
@@ -138,27 +156,6 @@ def _wait(
                     raise JobError(f"{name} took longer than {timeout:g} s", log=log, tail=tail) from None
     finally:
         kill_group(process)
-
-
-def _communicate(
-    process: subprocess.Popen[bytes], timeout: float | None, canceller: Canceller | None, name: str
-) -> tuple[str, str]:
-    collected: list[bytes] = []
-    reader = threading.Thread(target=lambda: collected.extend(process.communicate()), daemon=True)
-    reader.start()
-    deadline = None if timeout is None else time.monotonic() + timeout
-    try:
-        while reader.is_alive():
-            reader.join(_POLL_SECONDS)
-            if canceller is not None:
-                canceller.check()
-            if deadline is not None and time.monotonic() > deadline:
-                raise JobError(f"{name} took longer than {timeout:g} s")
-    finally:
-        kill_group(process)
-    reader.join()
-    output, errors = collected
-    return output.decode(errors="replace"), errors.decode(errors="replace")
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,7 @@ from wheelhouse_builder.schedule.queue import Lane, Task, priorities, run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -109,8 +111,24 @@ def test_an_error_of_ours_is_not_swallowed() -> None:
     def bug(phase: Callable[[str], None], earlier: Mapping[str, str | WhbError]) -> str:
         raise ZeroDivisionError
 
+    canceller = Canceller()
     with pytest.raises(ZeroDivisionError):
-        run_all(Task(id="bug", title="bug", run=bug))
+        run_tasks([Task(id="bug", title="bug", run=bug)], AtOnce(), listener=ignore, canceller=canceller)
+    assert canceller.cancelled  # what else runs must not go on unseen
+
+
+def test_what_the_operating_system_refuses_fails_its_task_alone(tmp_path: Path) -> None:
+    def write(phase: Callable[[str], None], earlier: Mapping[str, str | WhbError]) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/x")
+
+    full = Task(id="full", title="build x", run=write, log=tmp_path / "x.log")
+    ended = run_all(full, task("good"))
+    assert ended["good"] == "good"
+    error = ended["full"]
+    assert isinstance(error, JobError)
+    assert error.message == "build x: /cache/x: No space left on device"
+    assert error.log == tmp_path / "x.log"
+    assert error.hint is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 9)), min_size=1, max_size=10))

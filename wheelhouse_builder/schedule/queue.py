@@ -84,9 +84,25 @@ def run_tasks(
     On cancellation nothing more is started, what runs is waited for, and `Cancelled` is raised.
     """
     queued = {task.id: task for task in tasks}
+    ended: dict[str, T | WhbError] = {}
+    try:
+        _run_queue(queued, ended, executor, listener, canceller)
+    except BaseException:
+        canceller.cancel()  # a fault of ours, or KeyboardInterrupt: what runs must not go on unseen
+        raise
+    canceller.check()
+    return ended
+
+
+def _run_queue(
+    queued: dict[str, Task[T]],
+    ended: dict[str, T | WhbError],
+    executor: Executor,
+    listener: Listener,
+    canceller: Canceller,
+) -> None:
     order = priorities(queued.values())
     running: dict[Future[T | WhbError], str] = {}
-    ended: dict[str, T | WhbError] = {}
     while queued or running:
         ready = [task for task in queued.values() if all(name in ended for name in task.after)]
         for task in sorted(ready, key=lambda task: -order[task.id]):
@@ -98,8 +114,6 @@ def run_tasks(
             break
         for future in wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done:
             ended[running.pop(future)] = future.result()
-    canceller.check()
-    return ended
 
 
 def _run_one(task: Task[T], earlier: Mapping[str, T | WhbError], listener: Listener) -> T | WhbError:
@@ -111,16 +125,24 @@ def _run_one(task: Task[T], earlier: Mapping[str, T | WhbError], listener: Liste
     except Cancelled as error:
         listener(finished(outcome=Outcome.CANCELLED, seconds=time.monotonic() - started))
         return error
-    except WhbError as error:
+    except (WhbError, OSError) as raised:
+        failure = raised if isinstance(raised, WhbError) else _refused(raised, task)
         listener(
             finished(
                 outcome=Outcome.FAILED,
                 seconds=time.monotonic() - started,
-                message=error.message,
-                hint=error.hint or "",
-                tail=error.tail if isinstance(error, JobError) else "",
+                message=failure.message,
+                hint=failure.hint or "",
+                tail=failure.tail if isinstance(failure, JobError) else "",
             )
         )
-        return error
+        return failure
     listener(finished(outcome=Outcome.DONE, seconds=time.monotonic() - started))
     return result
+
+
+def _refused(error: OSError, task: Task[T]) -> JobError:
+    """What the operating system refused to a task: disk full, permissions."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "`whb doctor` checks disk space and permissions"
+    return JobError(f"{task.title}: {where}{error.strerror or error}", hint=hint, log=task.log)

@@ -20,6 +20,7 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from wheelhouse_builder.errors import DownloadError, UsageError
 from wheelhouse_builder.events import Listener, Note, ignore
 from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, sha256_of
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.redact import redact
 
@@ -80,7 +81,7 @@ class Downloads:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _PartFile(path) as part:
+            with locked(path.with_name(f"{path.name}.lock"), self.canceller), _PartFile(path) as part:
                 if not _is_whole(path, file):  # another process may just have fetched it
                     self._fill(part, file, unquote(url.path) if url.scheme == "file" else None)
         except OSError as error:
@@ -211,7 +212,7 @@ def credentials_for(index_urls: Iterable[str], netrc_file: Path | None = None) -
 
 
 class _PartFile:
-    """`<final>.part`, locked against other processes, and beside it the ETag that a resumed request needs."""
+    """`<final>.part`, for whoever holds the lock, and beside it the ETag that a resumed request needs."""
 
     def __init__(self, final: Path) -> None:
         self._final = final
@@ -219,10 +220,6 @@ class _PartFile:
         self._note = final.with_name(f"{final.name}.etag")
 
     def __enter__(self) -> Self:
-        from filelock import FileLock  # noqa: PLC0415 - only where something is fetched
-
-        self._lock = FileLock(self._final.with_name(f"{self._final.name}.lock"))
-        self._lock.acquire()
         self._stream: IO[bytes] = self._part.open("ab")
         self.size = self._stream.tell()
         self.validator = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
@@ -232,7 +229,6 @@ class _PartFile:
         self._stream.close()
         if not self.size:
             self._part.unlink(missing_ok=True)
-        self._lock.release()
 
     def restart(self) -> None:
         """Throw away what is there."""

@@ -12,18 +12,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.events import Listener, Note, ignore
+from wheelhouse_builder.locking import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from wheelhouse_builder.process import Canceller
-
-_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +45,25 @@ def exclusive(
     The holder is written to `<path>.holder`; whoever waits is told with one `Note`. The operating system ends the lock
     of a process that dies. Raises `MachineError` naming the holder when the time is over, `Cancelled`.
     """
-    lock = FileLock(path)
     deadline = time.monotonic() + wait
     told = False
-    while True:
+
+    def waiting() -> None:
+        nonlocal told
+        holder = read_holder(path) or "another process"
+        if not told:
+            listener(Note(text=f"waiting for {holder}, which is writing to {path.parent.parent}"))
+            told = True
+        if time.monotonic() >= deadline:
+            raise MachineError(f"{path.parent.parent} is in use by {holder}", hint="wait until it ends, or end it")
+
+    with locked(path, canceller, waiting=waiting):
+        note = _holder_file(path)
         try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            holder = read_holder(path) or "another process"
-            if time.monotonic() >= deadline:
-                raise MachineError(
-                    f"{path.parent.parent} is in use by {holder}", hint="wait until it ends, or end it"
-                ) from None
-            if not told:
-                listener(Note(text=f"waiting for {holder}, which is writing to {path.parent.parent}"))
-                told = True
-            if canceller is not None:
-                canceller.check()
-            time.sleep(_POLL_SECONDS)
-    note = _holder_file(path)
-    try:
-        _write_holder(note)
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+            _write_holder(note)
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
 
 def read_holder(path: Path) -> Holder | None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.artifact import RemoteFile
@@ -23,6 +22,7 @@ from wheelhouse_builder.engines.cross.crates import fetch_crate
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import find_rust
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 from wheelhouse_builder.recipes.model import BuildSystem, LibraryRecipe, UrlSource
 from wheelhouse_builder.recipes.store import load_library
@@ -30,7 +30,7 @@ from wheelhouse_builder.sources.archives import unpack_sdist
 from wheelhouse_builder.sources.downloads import Downloads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from wheelhouse_builder.engines.cross.zig import ZigTools
 
@@ -45,7 +45,6 @@ _NEEDED = {
     BuildSystem.OPENSSL: ("perl", "make"),
     BuildSystem.SOURCES: (),
 }
-_LOCK_POLL_SECONDS = 0.5
 
 
 def ensure_libraries(
@@ -96,7 +95,7 @@ def build_library(
     """Build one library, if no other process has done it meanwhile; its prefix. Raises as `ensure_libraries`."""
     prefix = library_prefix(recipe, tools, cache)
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(prefix.with_name(f".{tools.arch}.lock"), canceller):
+    with locked(prefix.with_name(f".{tools.arch}.lock"), canceller):
         if prefix.is_dir():
             return prefix
         _require_programs(recipe)
@@ -111,22 +110,6 @@ def build_library(
         _keep_what_serves(build.stage / "usr").rename(prefix)
         shutil.rmtree(work)
     return prefix
-
-
-@contextmanager
-def _locked(path: Path, canceller: Canceller) -> Iterator[None]:
-    lock = FileLock(path)
-    while True:
-        canceller.check()
-        try:
-            lock.acquire(timeout=_LOCK_POLL_SECONDS)
-            break
-        except Timeout:
-            continue  # another process builds the same library
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _require_programs(recipe: LibraryRecipe) -> None:
