@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -38,7 +38,8 @@ def sandbox() -> tuple[str, ...]:
     for options in (_WHOLE, (*_AS_USER, *_WHOLE), _NETWORK, (*_AS_USER, *_NETWORK)):
         if unshare:
             command = (*ties, unshare, *options)
-            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            with suppress(JobError):
+                run([*command, "true"], env=base_environment())
                 return command
     return ()
 
