@@ -1,15 +1,13 @@
-"""The settings: one typed object out of defaults, a file, the environment and the command line, in rising order.
+"""The settings: one typed object. `settings_sources.load_settings` makes it.
 
 Each option is declared once, as a field of a dataclass: its key in the file, its `WHB_*` variable and its command-line
-flags come from there, and so do the documentation test and `--show-settings`. Every value knows where it came from.
-Nothing is guessed: an unknown key, a wrong type and a value that does not parse are errors, and all are told at once.
+flags come from there, and so do the test of the documentation and `--show-settings`. Every value knows its origin.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from itertools import product
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 DEFAULT = "default"
-_NO_TABLES: Mapping[str, Mapping[str, object]] = {}
-_UNREAD_TABLES = frozenset({"container", "refresh", "serve"})  # DESIGN.md names them; nothing interprets them yet
 
 
 # What a value may be
@@ -75,10 +71,16 @@ class Option:
         return self.flags[-1] if self.flags else self.metavar or self.name
 
 
+def did_you_mean(text: str, known: Iterable[str]) -> str | None:
+    """`did you mean pythons?`, or None if nothing known is near."""
+    close = get_close_matches(text, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else None
+
+
 def _one_of(*choices: str) -> Kind:
     def parse(text: str) -> str:
         if text not in choices:
-            raise UsageError(f"{text!r} is none of {', '.join(choices)}", hint=_did_you_mean(text, choices))
+            raise UsageError(f"{text!r} is none of {', '.join(choices)}", hint=did_you_mean(text, choices))
         return text
 
     return Kind(parse=parse, what="a string", choices=choices)
@@ -99,7 +101,8 @@ def _parse_switch(text: str) -> bool:
     raise UsageError(f"{text!r} is neither true nor false")
 
 
-def _parse_path(text: str) -> Path:
+def parse_path(text: str) -> Path:
+    """A path, `~` expanded. Raises `UsageError`."""
     if not text or "\0" in text:
         raise UsageError(f"{text!r} is not a path")
     return Path(text).expanduser()
@@ -145,7 +148,7 @@ def _many(kind: Kind) -> Kind:
 
 
 TEXT = Kind(parse=str, what="a string")
-PATH = Kind(parse=_parse_path, what="a string", is_path=True)
+PATH = Kind(parse=parse_path, what="a string", is_path=True)
 COUNT = Kind(parse=_parse_count, what="a whole number", toml=int)
 SWITCH = Kind(parse=_parse_switch, show=lambda value: str(value).lower(), what="true or false", toml=bool)
 MUSL = Kind(parse=_parse_musl, show=lambda value: ".".join(map(str, value)), what="a string")
@@ -278,11 +281,11 @@ class Settings:
         return self.origins.get(option.name, DEFAULT)
 
 
-_TABLES: dict[str, type] = {"": Settings, "verify": VerifySettings}
+TABLES: dict[str, type] = {"": Settings, "verify": VerifySettings}
 
 
 def _declared() -> Iterator[Option]:
-    for table, owner in _TABLES.items():
+    for table, owner in TABLES.items():
         for item in fields(owner):
             if "kind" in item.metadata:
                 yield _declare(table, item)
@@ -295,206 +298,6 @@ def _declare(table: str, item: Field[Any]) -> Option:
 
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _declared()}  # by name, in the order of the fields
-
-
-# Where values come from
-
-_Values = dict[str, tuple[object, str]]  # option name → value, origin
-
-
-def load_settings(
-    command_line: Mapping[str, object] | None = None,
-    *,
-    environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
-    config_file: Path | None = None,
-) -> Settings:
-    """Settings from all sources.
-
-    `command_line` maps names of options to what argparse left: a string, a list of strings, a truth value or None (not
-    given). `config_file` is read instead of `whb.toml` or `pyproject.toml` in `folder` (default: the current one).
-    Requirements and packages of one source hide those of a lower one: `-P cffi` builds cffi and nothing else.
-    Raises `UsageError`, with every problem of every source in one message.
-    """
-    problems: list[str] = []
-    file = config_file or _find_file(folder or Path())
-    from_file, trees, packages = _read_file(file, problems) if file else ({}, {}, _NO_TABLES)
-    layers = [
-        from_file,
-        _read_environment(os.environ if environ is None else environ, problems),
-        _read_command_line(command_line or {}, problems),
-    ]
-    values: _Values = {}
-    for layer in layers:
-        if "requirements" in layer or "packages" in layer:
-            values.pop("requirements", None)
-            values.pop("packages", None)
-        values |= layer
-    if both := set(_value(values, "no-binary")) & set(_value(values, "only-binary")) - {":none:"}:
-        problems.append(f"no-binary and only-binary both name {', '.join(sorted(both))}")
-    if problems:
-        count = "" if len(problems) == 1 else f"{len(problems)} problems in the settings:\n"
-        raise UsageError(count + "\n".join(problems))
-    return _assemble(values, trees, packages)
-
-
-def _value(values: _Values, name: str) -> Iterable[str]:
-    return values[name][0] if name in values else ()  # type: ignore[return-value]  # both are lists of names
-
-
-def _assemble(values: _Values, trees: Mapping[str, Path], packages: Mapping[str, Mapping[str, object]]) -> Settings:
-    found: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}
-    for name, (value, _) in values.items():
-        option = OPTIONS[name]
-        found[option.table][option.field] = value
-    return Settings(
-        **found[""],
-        verify=VerifySettings(**found["verify"]),
-        cross=CrossSettings(target_trees=trees),
-        package_tables=packages,
-        origins={name: origin for name, (_, origin) in values.items()},
-    )
-
-
-def _find_file(folder: Path) -> Path | None:
-    own, project = folder / "whb.toml", folder / "pyproject.toml"
-    if own.exists():
-        return own
-    return project if project.exists() else None
-
-
-def _read_file(
-    file: Path, problems: list[str]
-) -> tuple[_Values, Mapping[str, Path], Mapping[str, Mapping[str, object]]]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", hint="--config-file names the settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: {error}") from None
-    if file.name == "pyproject.toml":
-        tool = content.get("tool", {})
-        content = tool.get("whb", {}) if isinstance(tool, dict) else {}
-    values: _Values = {}
-    for table in _TABLES:
-        _read_table(file, table, _subtable(content, table, file, problems), values, problems)
-    cross = _subtable(content, "cross", file, problems)
-    problems += [_unknown(file, f"cross.{key}", ["cross.target-trees"]) for key in cross if key != "target-trees"]
-    trees = _read_trees(file, _subtable(cross, "target-trees", file, problems, "cross."), problems)
-    return values, trees, _read_packages(file, _subtable(content, "packages", file, problems), problems)
-
-
-def _subtable(
-    content: Mapping[str, object], name: str, file: Path, problems: list[str], above: str = ""
-) -> Mapping[str, object]:
-    value = content.get(name, {}) if name else content
-    if isinstance(value, dict):
-        return value
-    problems.append(f"{file}: {above}{name} must be a table")
-    return {}
-
-
-def _read_table(file: Path, table: str, content: Mapping[str, object], values: _Values, problems: list[str]) -> None:
-    known = {option.key: option for option in OPTIONS.values() if option.table == table and option.in_file}
-    tables = set() if table else {*_TABLES, "cross", "packages", *_UNREAD_TABLES}
-    for key, value in content.items():
-        if key in tables:
-            continue
-        if (option := known.get(key)) is None:
-            problems.append(_unknown(file, f"{table}.{key}" if table else key, [*OPTIONS, "cross"]))
-            continue
-        items = value if option.kind.many and isinstance(value, list) else [value]
-        if any(type(item) is not option.kind.toml for item in items) or (option.kind.many and items is not value):
-            problems.append(f"{file}: {option.name} must be {option.kind.what}, not {value!r}")
-            continue
-        _store(option, [str(item) for item in items], str(file), values, problems, folder=file.parent)
-
-
-def _read_environment(environ: Mapping[str, str], problems: list[str]) -> _Values:
-    values: _Values = {}
-    for option in OPTIONS.values():
-        if text := environ.get(option.variable, "").strip():
-            items = text.split(option.kind.separator) if option.kind.many else [text]
-            _store(option, [item.strip() for item in items if item.strip()], option.variable, values, problems)
-    return values
-
-
-def _read_command_line(given: Mapping[str, object], problems: list[str]) -> _Values:
-    values: _Values = {}
-    for name, value in given.items():
-        option = OPTIONS[name]
-        if value is None or value == []:
-            continue
-        items = [str(item) for item in value] if isinstance(value, list) else [str(value)]
-        if option.kind.many and option.kind.separator == ",":
-            items = [part.strip() for item in items for part in item.split(",")]
-        _store(option, items, option.flag, values, problems)
-    return values
-
-
-def _store(
-    option: Option, items: list[str], origin: str, values: _Values, problems: list[str], *, folder: Path | None = None
-) -> None:
-    """Parse the items of one option; a problem names the source and the option."""
-    place = origin if folder is None else f"{origin}: {option.name}"
-    parsed: list[object] = []
-    for item in items:
-        try:
-            value = option.kind.parse(item)
-        except UsageError as error:
-            problems.append(f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-            continue
-        parsed.append((folder or Path()).joinpath(value).absolute() if isinstance(value, Path) else value)
-    if len(parsed) == len(items):
-        values[option.name] = (_without_repeats(parsed) if option.kind.many else parsed[0], origin)
-
-
-def _without_repeats(items: list[object]) -> tuple[object, ...]:
-    """In order of first mention. `:none:` takes back what was said before it, as pip has it."""
-    if ":none:" in items:
-        items = items[len(items) - items[::-1].index(":none:") :]
-    return tuple(dict.fromkeys(items))
-
-
-def _read_trees(file: Path, content: Mapping[str, object], problems: list[str]) -> dict[str, Path]:
-    trees: dict[str, Path] = {}
-    for name, value in content.items():
-        try:
-            Target.parse(name)
-        except UsageError as error:
-            problems.append(f"{file}: cross.target-trees: {error.message} ({error.hint})")
-            continue
-        if isinstance(value, str) and value:
-            trees[name] = file.parent.joinpath(_parse_path(value)).absolute()
-        else:
-            problems.append(f"{file}: cross.target-trees.{name} must be a path, not {value!r}")
-    return trees
-
-
-def _read_packages(
-    file: Path, content: Mapping[str, object], problems: list[str]
-) -> Mapping[str, Mapping[str, object]]:
-    """`[packages.NAME]` tables under normalised names; what is in them is the recipes' business."""
-    tables: dict[str, Mapping[str, object]] = {}
-    for name, value in content.items():
-        normal = canonicalize_name(name)
-        if not isinstance(value, dict):
-            problems.append(f"{file}: packages.{name} must be a table")
-        elif normal in tables:
-            problems.append(f"{file}: packages.{name}: {normal} is there twice")
-        else:
-            tables[normal] = value
-    return tables
-
-
-def _unknown(file: Path, name: str, known: Iterable[str]) -> str:
-    suggestion = _did_you_mean(name, known)
-    return f"{file}: unknown setting {name!r}" + (f" ({suggestion})" if suggestion else "")
-
-
-def _did_you_mean(text: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(text, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else None
 
 
 # Showing them

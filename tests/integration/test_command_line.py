@@ -24,6 +24,7 @@ ALLOWED = {
     "wheelhouse_builder.errors",
     "wheelhouse_builder.process",
     "wheelhouse_builder.settings",
+    "wheelhouse_builder.settings_sources",
     "wheelhouse_builder.target",
 }
 HEAVY = {"asyncio", "email", "http", "multiprocessing", "sqlite3", "ssl", "urllib.request", "xml", "zipfile"}

@@ -13,7 +13,8 @@ from wheelhouse_builder.cli import COMMANDS, command_parser
 from wheelhouse_builder.cli.options import read_settings
 from wheelhouse_builder.recipes.model import parse_package_recipe
 from wheelhouse_builder.recipes.table import Table
-from wheelhouse_builder.settings import OPTIONS, Option, load_settings
+from wheelhouse_builder.settings import OPTIONS, Option
+from wheelhouse_builder.settings_sources import load_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, load_settings, show_settings
+from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings
+from wheelhouse_builder.settings_sources import load_settings
 from wheelhouse_builder.target import Arch, Target
 
 
@@ -74,6 +75,12 @@ def test_pyproject_is_read_when_there_is_no_whb_toml(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.whb]\njobs = 7\n', encoding="utf-8")
     assert load_with({}, tmp_path).jobs == 7
     assert load(tmp_path, "jobs = 8\n").jobs == 8
+
+
+def test_a_tool_table_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool]\nwhb = 1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"tool\.whb must be a table"):
+        load_with({}, tmp_path)
 
 
 def test_a_package_on_the_command_line_hides_the_requirements_of_the_file(tmp_path: Path) -> None:

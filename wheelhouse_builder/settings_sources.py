@@ -1,0 +1,223 @@
+"""Where settings come from: a file, the environment, the command line; every problem of all three told at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.settings import (
+    OPTIONS,
+    TABLES,
+    CrossSettings,
+    Option,
+    Settings,
+    VerifySettings,
+    did_you_mean,
+    parse_path,
+)
+from wheelhouse_builder.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_UNREAD_TABLES = frozenset({"container", "refresh", "serve"})  # DESIGN.md names them; nothing interprets them yet
+_Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
+
+
+def load_settings(
+    command_line: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    config_file: Path | None = None,
+) -> Settings:
+    """Settings from all sources.
+
+    `command_line` maps names of options to what argparse left: a string, a list of strings, a truth value or None (not
+    given). `config_file` is read instead of `whb.toml` or `pyproject.toml` in `folder` (default: the current one).
+    Requirements and packages of one source hide those of a lower one: `-P cffi` builds cffi and nothing else.
+    Raises `UsageError`, with every problem of every source in one message.
+    """
+    reader = _Reader()
+    if file := config_file or _find_file(folder or Path()):
+        reader.read_file(file)
+    reader.read_environment(os.environ if environ is None else environ)
+    reader.read_command_line(command_line or {})
+    return reader.settings()
+
+
+def _find_file(folder: Path) -> Path | None:
+    own, project = folder / "whb.toml", folder / "pyproject.toml"
+    if own.exists():
+        return own
+    return project if project.exists() else None
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """What the sources said so far; they are read in rising order."""
+
+    problems: list[str] = field(default_factory=list)
+    values: _Values = field(default_factory=dict)
+    trees: dict[str, Path] = field(default_factory=dict)
+    packages: dict[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """All of it as one object. Raises `UsageError`."""
+        names = [set(self.values[name][0]) for name in ("no-binary", "only-binary") if name in self.values]
+        if len(names) == 2 and (both := names[0] & names[1]):
+            self.problems.append(f"no-binary and only-binary both name {', '.join(sorted(both))}")
+        if self.problems:
+            count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the settings:\n"
+            raise UsageError(count + "\n".join(self.problems))
+        found: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
+        for name, (value, _) in self.values.items():
+            found[OPTIONS[name].table][OPTIONS[name].field] = value
+        return Settings(
+            **found[""],
+            verify=VerifySettings(**found["verify"]),
+            cross=CrossSettings(target_trees=self.trees),
+            package_tables=self.packages,
+            origins={name: origin for name, (_, origin) in self.values.items()},
+        )
+
+    def read_file(self, file: Path) -> None:
+        """Take in a settings file."""
+        content = _parse(file)
+        values: _Values = {}
+        for table in TABLES:
+            self._read_table(file, table, self._subtable(file, content, table), values)
+        self._add(values)
+        cross = self._subtable(file, content, "cross")
+        self.problems += [
+            _unknown(file, f"cross.{key}", ["cross.target-trees"]) for key in cross if key != "target-trees"
+        ]
+        self._read_trees(file, self._subtable(file, cross, "target-trees", above="cross."))
+        self._read_packages(file, self._subtable(file, content, "packages"))
+
+    def read_environment(self, environ: Mapping[str, str]) -> None:
+        """Take in the `WHB_*` variables. An empty one is as good as none."""
+        values: _Values = {}
+        for option in OPTIONS.values():
+            if text := environ.get(option.variable, "").strip():
+                items = text.split(option.kind.separator) if option.kind.many else [text]
+                self._store(option, [item.strip() for item in items if item.strip()], option.variable, values)
+        self._add(values)
+
+    def read_command_line(self, given: Mapping[str, object]) -> None:
+        """Take in what argparse left."""
+        values: _Values = {}
+        for name, value in given.items():
+            option = OPTIONS[name]
+            if value is None or value == []:
+                continue
+            items = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+            if option.kind.many and option.kind.separator == ",":
+                items = [part.strip() for item in items for part in item.split(",")]
+            self._store(option, items, option.flag, values)
+        self._add(values)
+
+    def _add(self, values: _Values) -> None:
+        if "requirements" in values or "packages" in values:
+            self.values.pop("requirements", None)
+            self.values.pop("packages", None)
+        self.values |= values
+
+    def _subtable(self, file: Path, content: Mapping[str, object], name: str, above: str = "") -> Mapping[str, object]:
+        value = content.get(name, {}) if name else content
+        if isinstance(value, dict):
+            return value
+        self.problems.append(f"{file}: {above}{name} must be a table")
+        return {}
+
+    def _read_table(self, file: Path, table: str, content: Mapping[str, object], values: _Values) -> None:
+        known = {option.key: option for option in OPTIONS.values() if option.table == table and option.in_file}
+        tables = set() if table else {*TABLES, "cross", "packages", *_UNREAD_TABLES}
+        for key, value in content.items():
+            if key in tables:
+                continue
+            if (option := known.get(key)) is None:
+                self.problems.append(_unknown(file, f"{table}.{key}" if table else key, [*OPTIONS, "cross"]))
+            elif _has_type(option, value):
+                items = value if isinstance(value, list) else [value]
+                self._store(option, [str(item) for item in items], str(file), values, folder=file.parent)
+            else:
+                self.problems.append(f"{file}: {option.name} must be {option.kind.what}, not {value!r}")
+
+    def _store(
+        self, option: Option, items: list[str], origin: str, values: _Values, *, folder: Path | None = None
+    ) -> None:
+        """Parse the items of one option; a problem names the source and the option."""
+        place = origin if folder is None else f"{origin}: {option.name}"
+        parsed: list[object] = []
+        for item in items:
+            try:
+                value = option.kind.parse(item)
+            except UsageError as error:
+                self.problems.append(f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                continue
+            parsed.append((folder or Path()).joinpath(value).absolute() if isinstance(value, Path) else value)
+        if len(parsed) == len(items):
+            values[option.name] = (_without_repeats(parsed) if option.kind.many else parsed[0], origin)
+
+    def _read_trees(self, file: Path, content: Mapping[str, object]) -> None:
+        for name, value in content.items():
+            try:
+                Target.parse(name)
+            except UsageError as error:
+                self.problems.append(f"{file}: cross.target-trees: {error.message} ({error.hint})")
+                continue
+            if isinstance(value, str) and value:
+                self.trees[name] = file.parent.joinpath(parse_path(value)).absolute()
+            else:
+                self.problems.append(f"{file}: cross.target-trees.{name} must be a path, not {value!r}")
+
+    def _read_packages(self, file: Path, content: Mapping[str, object]) -> None:
+        """`[packages.NAME]` tables under normalised names; what is in them is the recipes' business."""
+        for name, value in content.items():
+            normal = canonicalize_name(name)
+            if not isinstance(value, dict):
+                self.problems.append(f"{file}: packages.{name} must be a table")
+            elif normal in self.packages:
+                self.problems.append(f"{file}: packages.{name}: {normal} is there twice")
+            else:
+                self.packages[normal] = value
+
+
+def _parse(file: Path) -> Mapping[str, object]:
+    try:
+        content: object = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", hint="--config-file names the settings file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: {error}") from None
+    for key in ("tool", "whb") if file.name == "pyproject.toml" else ():
+        content = content.get(key, {}) if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        raise UsageError(f"{file}: tool.whb must be a table")
+    return content
+
+
+def _has_type(option: Option, value: object) -> bool:
+    """Whether a value of the file is of the option's TOML type. `type`, since True is an int to isinstance."""
+    if not option.kind.many:
+        return type(value) is option.kind.toml
+    return isinstance(value, list) and all(type(item) is option.kind.toml for item in value)
+
+
+def _without_repeats(items: list[object]) -> tuple[object, ...]:
+    """In order of first mention. `:none:` takes back what was said before it, as pip has it."""
+    if ":none:" in items:
+        items = items[len(items) - items[::-1].index(":none:") :]
+    return tuple(dict.fromkeys(items))
+
+
+def _unknown(file: Path, name: str, known: Iterable[str]) -> str:
+    suggestion = did_you_mean(name, known)
+    return f"{file}: unknown setting {name!r}" + (f" ({suggestion})" if suggestion else "")
