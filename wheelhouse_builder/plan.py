@@ -145,9 +145,9 @@ def _decide(
     if choice is None:
         return decided(Action.IMPOSSIBLE, selection.reason), None
     if isinstance(choice, Wheel):
-        if any(wheel.sha256 == choice.sha256 for wheel in stored):
+        if same := next((wheel for wheel in stored if wheel.sha256 == choice.sha256), None):
             reason = "in the wheelhouse: the upstream wheel"
-            return decided(Action.REUSE, reason, filename=choice.filename, size=choice.size), None
+            return decided(Action.REUSE, reason, filename=same.filename, size=same.size), None
         more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
         return decided(Action.FETCH, selection.reason, **more), None
     if built := best(built_from(choice, target, stored, request_key)):

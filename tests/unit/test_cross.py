@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,12 @@ import pytest
 from wheelhouse_builder.engines.cross import interpreter, zig
 from wheelhouse_builder.engines.cross.backends import profile_for, profiles, read_build_system
 from wheelhouse_builder.engines.cross.engine import check_tag
-from wheelhouse_builder.engines.cross.interpreter import HostPython, describe_target, musl_pyconfig
+from wheelhouse_builder.engines.cross.interpreter import (
+    HostPython,
+    describe_target,
+    musl_pyconfig,
+    tree_identity,
+)
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.target import Arch, Target
 
@@ -51,10 +57,22 @@ def test_the_profile_of_a_build_system(tmp_path: Path, text: str | None, profile
     assert profile_for(read_build_system(tree(tmp_path, text))).name == profile
 
 
-@pytest.mark.parametrize("text", ["[build-system", '[build-system]\nrequires = ["=="]\n'])
-def test_a_build_system_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    with pytest.raises(JobError):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[build-system", "pyproject.toml is not valid TOML"),
+        ('[build-system]\nrequires = ["=="]\n', "requires holds no valid requirement"),
+        ("build-system = 1\n", "no list of strings called requires"),
+        ('[build-system]\nbuild-backend = "x"\n', "no list of strings called requires"),
+        ('[build-system]\nrequires = "setuptools"\n', "no list of strings called requires"),
+        ("[build-system]\nrequires = [1]\n", "no list of strings called requires"),
+        ("[build-system]\nrequires = []\nbuild-backend = 1\n", "build-backend in pyproject.toml is not a string"),
+    ],
+)
+def test_a_build_system_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(JobError, match=message) as caught:
         read_build_system(tree(tmp_path, text))
+    assert caught.value.hint == "report it to the package's authors"
 
 
 def test_the_last_profile_takes_everything_and_no_other_does() -> None:
@@ -138,7 +156,53 @@ def test_a_target_tree_that_is_none_is_refused(tmp_path: Path) -> None:
         describe_target(ARM, host(tmp_path, HEADER), tmp_path / "cache", tree=tmp_path)
 
 
+def target_tree(folder: Path, *, host: str = "aarch64-unknown-linux-musl", more: str = "") -> Path:
+    include, library = folder / "include/python3.12", folder / "lib/python3.12"
+    include.mkdir(parents=True)
+    library.mkdir(parents=True)
+    (include / "Python.h").write_text("/* the tree's */")
+    (include / "pyconfig.h").write_text(f"#define SIZEOF_LONG 8\n{more}")
+    (library / "_sysconfigdata__linux_x.py").write_text(f"build_time_vars = {{'HOST_GNU_TYPE': {host!r}}}\n")
+    return folder
+
+
+def test_a_target_tree_is_used_as_it_is(tmp_path: Path) -> None:
+    given = target_tree(tmp_path / "tree", more="#define HAVE_CLOSE_RANGE 1\n")
+    described = describe_target(ARM, host(tmp_path, HEADER), tmp_path / "cache", tree=given)
+    assert (described.include / "Python.h").read_text() == "/* the tree's */"
+    assert (described.include / "pyconfig.h").read_bytes() == (given / "include/python3.12/pyconfig.h").read_bytes()
+    found = variables(described.library / f"{ARM.sysconfigdata_name}.py")
+    assert (found["EXT_SUFFIX"], found["HAVE_CLOSE_RANGE"]) == (ARM.ext_suffix, 1)
+
+
+@pytest.mark.parametrize("machine", ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-gnu", ""])
+def test_a_target_tree_of_another_machine_is_refused(tmp_path: Path, machine: str) -> None:
+    with pytest.raises(MachineError, match=f"no CPython 3.12 for aarch64 musl: it was made for {machine}") as caught:
+        tree_identity(ARM, target_tree(tmp_path, host=machine))
+    assert caught.value.hint is not None
+
+
+def test_a_target_tree_is_known_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
+    first, same = (target_tree(tmp_path / name) for name in ("a", "b"))
+    other = target_tree(tmp_path / "c", more="#define HAVE_NEW 1\n")
+    assert tree_identity(ARM, first) == tree_identity(ARM, same) != tree_identity(ARM, other)
+
+
+def test_jobs_that_describe_the_same_target_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    python = host(tmp_path, HEADER)
+    with ThreadPoolExecutor(8) as pool:
+        described = list(pool.map(lambda _: describe_target(ARM, python, tmp_path / "cache"), range(8)))
+    assert len(set(described)) == 1
+    assert [path.name for path in (tmp_path / "cache/targets").iterdir()] == [described[0].prefix.name]
+
+
 # zig's wrappers
+
+
+def test_a_cache_with_a_space_in_its_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"my cache, holds a space.* take CC apart") as caught:
+        zig.ensure_zig(Arch.AARCH64, tmp_path / "my cache")
+    assert "WHB_CACHE_DIR" in str(caught.value.hint)
 
 
 @pytest.fixture
@@ -184,6 +248,12 @@ def test_a_raw_wheel_for_the_target(name: str) -> None:
 @pytest.mark.parametrize("name", ["x-1-cp312-cp312-linux_x86_64.whl", "x-1-cp312-cp312-manylinux_2_36_x86_64.whl"])
 def test_a_raw_wheel_for_the_host(name: str) -> None:
     with pytest.raises(JobError, match="not for cp312-musllinux_1_2_aarch64"):
+        check_tag(name, ARM)
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x-1-py3-none-any.whl.txt", "x.whl", "-.whl"])
+def test_what_is_no_wheel_is_refused(name: str) -> None:
+    with pytest.raises(JobError, match="is not the name of a wheel"):
         check_tag(name, ARM)
 
 

@@ -76,6 +76,11 @@ def test_the_same_upstream_wheel_in_the_wheelhouse_is_reused() -> None:
     assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.REUSE
 
 
+def test_the_same_content_is_reused_under_the_name_that_the_wheelhouse_has_for_it() -> None:
+    stored = Stored(filename="cffi-2.1-py3-none-any.whl", sha256=wheel().sha256)
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).filename == stored.filename
+
+
 def test_another_wheel_of_that_name_is_not() -> None:
     stored = Stored(filename=wheel().filename, sha256="c" * 64)
     assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.FETCH

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _LEGACY_REQUIRES = ("setuptools >= 40.8.0",)
 
+_REPORT = "report it to the package's authors"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSystem:
@@ -59,18 +61,21 @@ def read_build_system(tree: Path) -> BuildSystem:
     except FileNotFoundError:
         table = None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise JobError(
-            f"pyproject.toml is not valid TOML: {error}", hint="report it to the package's authors"
-        ) from error
+        raise JobError(f"pyproject.toml is not valid TOML: {error}", hint=_REPORT) from error
     if table is None:
         return BuildSystem(backend=_LEGACY_BACKEND, requires=_LEGACY_REQUIRES)
-    system = BuildSystem(
-        backend=table.get("build-backend", _LEGACY_BACKEND), requires=tuple(table.get("requires", _LEGACY_REQUIRES))
-    )
+    match table:
+        case {"requires": [*requires], **rest} if all(isinstance(item, str) for item in requires):
+            backend = rest.get("build-backend", _LEGACY_BACKEND)
+        case _:
+            raise JobError("[build-system] of pyproject.toml has no list of strings called requires", hint=_REPORT)
+    if not isinstance(backend, str):
+        raise JobError("build-backend in pyproject.toml is not a string", hint=_REPORT)
+    system = BuildSystem(backend=backend, requires=tuple(requires))
     try:
         _ = system.required_names
     except InvalidRequirement as error:
-        raise JobError(f"[build-system] requires holds no valid requirement: {error}") from error
+        raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
     return system
 
 

@@ -9,14 +9,20 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelhouse_builder.artifact import Source, describe
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text, read_build_system
 from wheelhouse_builder.engines.cross.crates import prefetch_crates
 from wheelhouse_builder.engines.cross.environment import BuildEnvironment
-from wheelhouse_builder.engines.cross.interpreter import HostPython, TargetPython, describe_target, find_python
+from wheelhouse_builder.engines.cross.interpreter import (
+    HostPython,
+    TargetPython,
+    describe_target,
+    find_python,
+    tree_identity,
+)
 from wheelhouse_builder.engines.cross.libraries import ensure_libraries
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
@@ -67,7 +73,7 @@ class CrossEngine:
             "rust": f"{rust.version} {rust.commit}" if rust else "",
             "profiles": profiles_text(),
             "recipe": build_digest(self._recipe(source)),
-            "target tree": str(tree) if tree else "",
+            "target tree": tree_identity(target, tree) if tree else "",
         }
 
     def build(self, work: Work) -> RawWheel:
@@ -225,6 +231,8 @@ class CrossEngine:
         except BuildException as error:
             raise JobError(f"not a buildable source: {error}", log=work.log) from error
         path = out / os.path.basename(wheel)  # noqa: PTH119 - the backend's answer must not lead elsewhere
+        if not path.is_file():
+            raise JobError(f"the build backend says that it made {path.name}, and did not", log=work.log)
         check_tag(path.name, work.target)
         shutil.rmtree(environment.path)
         return RawWheel(path=path, library_dirs=tuple(prefix / "lib" for prefix in prefixes.values()), build_lock=lock)
@@ -235,7 +243,10 @@ class CrossEngine:
 
 def check_tag(filename: str, target: Target) -> None:
     """Refuse a raw wheel that the backend made for something else than the target. Raises `JobError`."""
-    tags = parse_wheel_filename(filename)[-1]
+    try:
+        tags = parse_wheel_filename(filename)[-1]
+    except InvalidWheelFilename as error:
+        raise JobError(f"the build backend made {filename!r}, which is not the name of a wheel: {error}") from error
     allowed = (target.linux_tag, "any", *target.platform_tags)
     wrong = sorted({str(tag) for tag in tags if tag.platform not in allowed})
     if wrong:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _WHOLE = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _NETWORK = ("--net",)
 _AS_USER = ("--map-current-user",)  # where only root may do it as itself
+# What a build could write down, or sort by, of the machine that it runs on.
+_SAME_EVERYWHERE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "USER": "whb", "LOGNAME": "whb"}
 
 
 @cache
@@ -73,12 +75,13 @@ class BuildEnvironment:
         return str(self.path / "bin/python")
 
     def make_extra_environ(self) -> Mapping[str, str]:
-        """What hooks see, on top of `process.base_environment()`."""
+        """What hooks see, and all of it: of the environment of whoever runs whb, PATH alone."""
         home, temporary = self.scratch / "home", self.scratch / "tmp"
         for folder in (home, temporary):
             folder.mkdir(exist_ok=True)
         path = f"{self.path / 'bin'}{os.pathsep}{self.variables['PATH']}"
-        return {**self.variables, "PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
+        own = {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
+        return {**_SAME_EVERYWHERE, **self.variables, **own}
 
     def install(self, lock: str) -> None:
         """Install build requirements, given as requirement lines with hashes."""
@@ -96,7 +99,7 @@ class BuildEnvironment:
         """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, without network."""
         from pathlib import Path  # noqa: PLC0415 - only annotations use it elsewhere
 
-        env = base_environment(extra_environ)
+        env = dict(extra_environ or {})
         folder = Path(cwd) if cwd else None
         what = "the build backend"
         run([*self._sandbox, *cmd], env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import base_environment, run
 
 if TYPE_CHECKING:
@@ -157,35 +157,56 @@ def describe_target(target: Target, host: HostPython, cache: Path, *, tree: Path
     header = musl_pyconfig(host.pyconfig.read_text(encoding="utf-8"), target)
     numbers = dict(host.variables) | _header_numbers(header)
     identity = hashlib.sha256(f"{target} {host.version} {header} {sorted(numbers.items())}".encode()).hexdigest()[:16]
-    prefix = cache / "targets" / f"{target}-{identity}"
-    described = TargetPython(prefix=prefix, target=target)
-    if not (described.library / f"{target.sysconfigdata_name}.py").is_file():
-        _copy_headers(host.include, described.include)
-        write_atomically(described.include / "pyconfig.h", header.encode())
-        _write_sysconfigdata(described, numbers)
-    return described
+    return _describe(target, identity, cache, host.include, header, numbers)
 
 
 def _from_tree(target: Target, tree: Path, cache: Path) -> TargetPython:
+    identity = tree_identity(target, tree)
+    headers = TargetPython(prefix=tree, target=target).include
+    header = (headers / "pyconfig.h").read_text(encoding="utf-8")
+    return _describe(target, identity, cache, headers, header, _header_numbers(header))
+
+
+def tree_identity(target: Target, tree: Path) -> str:
+    """What tells one target tree from another: a digest of its description, wherever it lies.
+
+    Raises `MachineError` if it is not a CPython of the target.
+    """
     given = TargetPython(prefix=tree, target=target)
-    modules = list(given.library.glob("_sysconfigdata_*.py"))
-    if not modules or not (given.include / "Python.h").is_file():
-        raise MachineError(
-            f"{tree} is no CPython {target.python_version} for {target.platform_tag}: it lacks "
-            f"lib/python{target.python_version}/_sysconfigdata_*.py or include/python{target.python_version}/Python.h",
-            hint="give the prefix of an unpacked python-build-standalone musl build, or leave the setting out",
-        )
-    header = (given.include / "pyconfig.h").read_text(encoding="utf-8")
-    identity = hashlib.sha256(header.encode() + modules[0].read_bytes()).hexdigest()[:16]
+    modules = sorted(given.library.glob("_sysconfigdata_*.py"))
+    pyconfig = given.include / "pyconfig.h"
+    version, hint = target.python_version, "give the prefix of a musl build of it, or leave the setting out"
+    wanted = f"no CPython {version} for {target.arch} musl"
+    if not modules or not pyconfig.is_file() or not (given.include / "Python.h").is_file():
+        lacking = f"lib/python{version}/_sysconfigdata_*.py or include/python{version}/Python.h"
+        raise MachineError(f"{tree} is {wanted}: it lacks {lacking}", hint=hint)
+    text = modules[0].read_text(encoding="utf-8")
+    host = re.search(r"""['"]HOST_GNU_TYPE['"]: ['"]([^'"]*)""", text)
+    if host is None or not re.fullmatch(rf"{target.arch}-.*musl", host[1]):
+        raise MachineError(f"{tree} is {wanted}: it was made for {host[1] if host else 'nothing it tells'}", hint=hint)
+    return hashlib.sha256(pyconfig.read_bytes() + text.encode()).hexdigest()[:16]
+
+
+def _describe(
+    target: Target, identity: str, cache: Path, headers: Path, pyconfig: str, numbers: Mapping[str, int]
+) -> TargetPython:
+    """The description with this identity, made whole under another name: several jobs may want it at once."""
     described = TargetPython(prefix=cache / "targets" / f"{target}-{identity}", target=target)
-    if not (described.library / f"{target.sysconfigdata_name}.py").is_file():
-        _copy_headers(given.include, described.include)
-        _write_sysconfigdata(described, _header_numbers(header))
+    if described.prefix.is_dir():
+        return described
+    described.prefix.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=described.prefix.parent, prefix=".new.") as scratch:
+        made = TargetPython(prefix=Path(scratch, "prefix"), target=target)
+        shutil.copytree(headers, made.include)
+        (made.include / "pyconfig.h").write_text(pyconfig, encoding="utf-8")
+        made.library.mkdir(parents=True)
+        (made.library / f"{target.sysconfigdata_name}.py").write_text(_sysconfigdata(described, numbers))
+        try:
+            made.prefix.rename(described.prefix)
+        except OSError:
+            if not described.prefix.is_dir():  # else another job was first
+                raise
     return described
-
-
-def _copy_headers(source: Path, destination: Path) -> None:
-    shutil.copytree(source, destination, dirs_exist_ok=True, ignore=shutil.ignore_patterns("internal/mimalloc"))
 
 
 def musl_pyconfig(text: str, target: Target) -> str:
@@ -204,7 +225,7 @@ def _header_numbers(header: str) -> dict[str, int]:
     return dict.fromkeys(re.findall(r"^/\*\s*#\s*undef (\w+) \*/$", header, re.MULTILINE), 0) | numbers
 
 
-def _write_sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) -> None:
+def _sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) -> str:
     """One module with what build backends read; compilers and flags are left to the environment (toolchain C.2)."""
     target, prefix = described.target, str(described.prefix)
     variables: dict[str, str | int] = {
@@ -251,5 +272,4 @@ def _write_sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) ->
         "exec_prefix": prefix,
     }
     lines = "".join(f"    {name!r}: {value!r},\n" for name, value in sorted(variables.items()))
-    text = f"# Made by whb: what a build backend may know of {target}.\nbuild_time_vars = {{\n{lines}}}\n"
-    write_atomically(described.library / f"{target.sysconfigdata_name}.py", text.encode())
+    return f"# Made by whb: what a build backend may know of {target}.\nbuild_time_vars = {{\n{lines}}}\n"

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.engines.cross.zig import zig_binary
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Listener, Note
 from wheelhouse_builder.files import write_atomically
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:
@@ -171,6 +170,13 @@ def ensure_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller, liste
     """
     if rust.std_origin(arch):
         return
+    rust.own_sysroot.mkdir(parents=True, exist_ok=True)
+    with locked(rust.own_sysroot / "lock", canceller):
+        if rust.std_origin(arch) is None:  # else another job did it meanwhile
+            _get_std(rust, arch, log=log, canceller=canceller, listener=listener)
+
+
+def _get_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller, listener: Listener) -> None:
     rustup = shutil.which("rustup")
     if rustup and rust.sysroot.parent.name == "toolchains":
         try:
@@ -191,10 +197,7 @@ def ensure_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller, liste
 
 def _build_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller) -> None:
     own = rust.own_sysroot
-    own.mkdir(parents=True, exist_ok=True)
-    with FileLock(own / "lock"), tempfile.TemporaryDirectory(dir=own, prefix="build.") as scratch:
-        if _has_std(own, arch):
-            return
+    with tempfile.TemporaryDirectory(dir=own, prefix="build.") as scratch:
         work = Path(scratch)
         (work / "src").mkdir()
         (work / "src/lib.rs").touch()

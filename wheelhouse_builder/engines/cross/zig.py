@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.files import write_atomically
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:
@@ -117,7 +118,12 @@ def zig_binary() -> Path:
 
 
 def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
-    """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError` without zig."""
+    """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError`."""
+    if any(char.isspace() for char in str(cache)):
+        raise MachineError(
+            f"the path of the cache, {cache}, holds a space, and build systems take CC apart at spaces",
+            hint="choose another one with WHB_CACHE_DIR or --cache-dir",
+        )
     zig, version = zig_binary(), zig_version() or "unknown"
     program = shlex.quote(str(zig))
     target = f"{arch}-linux-musl"
@@ -167,12 +173,15 @@ def warm(tools: ZigTools, *, log: Path, canceller: Canceller) -> None:
     """Have zig compile its libraries for this architecture now, minutes once, rather than in the first build."""
     scratch = tools.bin.parent / "warm"
     scratch.mkdir(exist_ok=True)
-    for what, (compiler, name, source, options) in _PROGRAMS.items():
-        (scratch / name).write_text(source, encoding="utf-8")
-        argv = [str(tools.bin / compiler), *options, str(scratch / name), "-o", str(scratch / "out")]
-        environment = base_environment(tools.environment)
-        run(argv, env=environment, log=log, canceller=canceller, what=f"zig: a first {what} for {tools.arch}")
-    write_atomically(_warm_marker(tools), b"")
+    with locked(scratch / "lock", canceller):
+        if is_warm(tools):
+            return  # another job did it meanwhile
+        for what, (compiler, name, source, options) in _PROGRAMS.items():
+            (scratch / name).write_text(source, encoding="utf-8")
+            argv = [str(tools.bin / compiler), *options, str(scratch / name), "-o", str(scratch / "out")]
+            environment = base_environment(tools.environment)
+            run(argv, env=environment, log=log, canceller=canceller, what=f"zig: a first {what} for {tools.arch}")
+        write_atomically(_warm_marker(tools), b"")
 
 
 def _warm_marker(tools: ZigTools) -> Path:
