@@ -106,7 +106,7 @@ def test_build_tag_is_in_the_name_and_in_wheel(tmp_path: Path) -> None:
 
 
 @given(
-    name=st.from_regex(r"[a-z][a-z0-9_]{0,10}[a-z0-9]", fullmatch=True),
+    name=st.from_regex(r"[a-z][a-z0-9]{0,5}(_[a-z0-9]{1,3}){0,3}", fullmatch=True),
     version=st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}(rc[0-9])?(\+[a-z0-9]{1,5})?", fullmatch=True),
     old=st.none() | st.integers(0, 99),
     new=st.integers(0, 99),
