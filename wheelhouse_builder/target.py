@@ -1,7 +1,7 @@
 """The target: one (python, arch, musl), and every spelling of it that some tool wants.
 
 Nothing else in the project writes `aarch64-linux-musl` or `cp312` by hand. Sources: PEP 425 and PEP 656 (tags), PEP 508
-(markers), PEP 3149 (SOABI), the target tables of zig, Rust, docker and cibuildwheel.
+(markers), PEP 3149 (SOABI), the target tables of zig, Rust and docker.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ class Arch(StrEnum):
     def docker(self) -> str:
         """Docker's and Debian's name: `amd64`, `arm64`."""
         return {Arch.X86_64: "amd64", Arch.AARCH64: "arm64"}[self]
+
+    @property
+    def multiarch(self) -> str:
+        """`aarch64-linux-musl`: the GNU triple as CPython's MULTIARCH and zig's `-target` write it."""
+        return f"{self}-linux-musl"
+
+    @property
+    def rust_triple(self) -> str:
+        """`aarch64-unknown-linux-musl`"""
+        return f"{self}-unknown-linux-musl"
 
 
 _ARCH_NAMES = {"x86_64": Arch.X86_64, "amd64": Arch.X86_64, "aarch64": Arch.AARCH64, "arm64": Arch.AARCH64}
@@ -176,18 +186,13 @@ class Target:
 
     @property
     def multiarch(self) -> str:
-        """`aarch64-linux-musl`: the GNU triple as CPython's MULTIARCH and zig's `-target` write it."""
-        return f"{self.arch}-linux-musl"
-
-    @property
-    def zig_target(self) -> str:
-        """What `zig cc -target` wants."""
-        return self.multiarch
+        """`aarch64-linux-musl`"""
+        return self.arch.multiarch
 
     @property
     def rust_triple(self) -> str:
         """`aarch64-unknown-linux-musl`"""
-        return f"{self.arch}-unknown-linux-musl"
+        return self.arch.rust_triple
 
     @property
     def uv_platform(self) -> str:
@@ -198,11 +203,6 @@ class Target:
     def docker_platform(self) -> str:
         """`linux/arm64`"""
         return f"linux/{self.arch.docker}"
-
-    @property
-    def cibuildwheel_identifier(self) -> str:
-        """`cp312-musllinux_aarch64`"""
-        return f"{self.interpreter}-musllinux_{self.arch}"
 
     @property
     def libc_soname(self) -> str:

@@ -38,7 +38,7 @@ def zig(target: Target | str, folder: Path, source: str, output: str, *options: 
     """Compile a C text for a target, or for a zig triple, into a shared object called `output`, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.c").write_text(source)
-    triple = target if isinstance(target, str) else target.zig_target
+    triple = target if isinstance(target, str) else target.multiarch
     argv = [sys.executable, "-m", "ziglang", "cc", "-target", triple, "-shared", "-fPIC"]
     subprocess.run([*argv, "source.c", "-o", output, *options], cwd=folder, check=True, capture_output=True)
     return folder / output

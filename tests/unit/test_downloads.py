@@ -225,24 +225,6 @@ def test_a_cancelled_run_downloads_nothing(tmp_path: Path) -> None:
         downloads(tmp_path, Server(), canceller=canceller).fetch(sdist())
 
 
-def test_many_are_fetched_once_each(tmp_path: Path) -> None:
-    contents = [bytes([number]) * 10 for number in range(4)]
-    files = [
-        sdist(url=f"https://host/{number}", sha256=hashlib.sha256(content).hexdigest(), size=10)
-        for number, content in enumerate(contents)
-    ]
-    server = Server(*[lambda request: whole(request, contents[int(request.url.path[1:])])] * 4)
-    found = downloads(tmp_path, server).fetch_all([*files, *files], jobs=2)
-    assert {sha256: path.read_bytes() for sha256, path in found.items()} == {
-        file.sha256: content for file, content in zip(files, contents, strict=True)
-    }
-
-
-def test_one_failure_ends_fetch_all(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError):
-        downloads(tmp_path, Server(status(404))).fetch_all([sdist()])
-
-
 def test_credentials_go_to_their_host_only(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine host login me password x\nmachine other login you password y\n")
     credentials = credentials_for(["https://them:p%40ss@host/simple", "https://open/simple"], tmp_path / "netrc")

@@ -9,7 +9,6 @@ import netrc
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Self
@@ -87,17 +86,6 @@ class Downloads:
         except OSError as error:
             raise_disk_error(error, path)
         return path
-
-    def fetch_all(self, files: Iterable[RemoteFile], jobs: int = 8) -> dict[str, Path]:
-        """Fetch many at a time; sha256 → path. The first error ends it; what is complete by then stays in the cache."""
-        wanted = {file.sha256: file for file in files}
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            futures = {sha256: pool.submit(self.fetch, file) for sha256, file in wanted.items()}
-            try:
-                return {sha256: future.result() for sha256, future in futures.items()}
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
 
     def close(self) -> None:
         """Close the connections."""

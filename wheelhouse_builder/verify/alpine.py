@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FOLDER = "/tmp/wheels"  # noqa: S108 - a mount point inside, not a file of ours
 DEFAULT_IMAGE = "python:{python}-alpine"
-ENGINES = ("auto", "docker", "podman", "chroot", "off")
 
 _ANSWER_SECONDS = 30  # for an engine to say anything at all
 _PULL_SECONDS = 300
@@ -127,8 +126,8 @@ def find_alpine(
 ) -> Alpine | NoAlpine:
     """Where imports for `target` can be tried, found out by running its Python there once; remembered per process.
 
-    `engine` is one of ENGINES; "auto" takes docker, podman or chroot, the first that works. `image` and `rootfs` may
-    hold `{python}` (3.12) and `{arch}` (arm64). An image that is not here is pulled unless `pull` is false.
+    `engine` is docker, podman, chroot, off, or auto: the first of the three that works. `image` and `rootfs` may hold
+    `{python}` (3.12) and `{arch}` (arm64). An image that is not here is pulled unless `pull` is false.
     """
     names = {"python": target.python_version, "arch": target.arch.docker}
     question = (target, engine, image.format(**names), rootfs and rootfs.format(**names), pull)
