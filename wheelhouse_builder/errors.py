@@ -1,7 +1,7 @@
 """Every error a user can meet: what is wrong, with which input, and what to do next.
 
-An error class carries its exit code (`DESIGN.md`, "Commands"); an instance carries a message, an optional `hint` (the
-remedy) and nothing that has to be parsed out of text again. `cli.main` prints it; nothing else does.
+An error class carries its exit code (docs/reference/commands.md); an instance carries a message, an optional `hint`
+(the remedy) and nothing that has to be parsed out of text again. `cli.main` prints it; nothing else does.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class JobStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class JobPhase:
-    """A running job does something else now: `download`, `unpack`, `build`, `repair`, `verify`, `store`."""
+    """A running job does something else now; `phase` is for people: `download`, `build`, `look for Alpine`."""
 
     job: str
     phase: str

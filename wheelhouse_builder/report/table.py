@@ -87,7 +87,7 @@ def verdict_word(verdict: Verdict) -> str:
 
 
 def summary(report: Report) -> str:
-    """What a run came to, in one line: `12 wheels ready: 4 built, 6 fetched, 2 reused; 1 failed`."""
+    """What a run came to, in one line: `11 of 12 ready (4 built, 5 fetched, 2 reused) in 3 min 05 s`."""
     ready = [row for row in report.rows if row.status is Status.READY]
     done = {"build": "built", "fetch": "fetched", "reuse": "reused"}
     counted = [(sum(row.action == action for row in ready), word) for action, word in done.items()]
