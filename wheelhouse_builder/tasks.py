@@ -125,9 +125,10 @@ class Tasks:
             done, path = self.pipeline.run(job, phase)
             return _proved(Provided(path=path, verdicts=self._loader(path, [job.target], done.native), build=done))
 
+        builds = any(decision.job == job.id and decision.action is Action.BUILD for decision in self.plan.decisions)
         return Task(
             id=job.id,
-            title=f"build {job.title}",
+            title=f"{'build' if builds else 'reuse'} {job.title}",
             run=build,
             after=job.after,
             seconds=self.pipeline.builds.seconds(job.source.name) or _SECONDS_TO_BUILD,
