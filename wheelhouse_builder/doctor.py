@@ -158,7 +158,7 @@ def _rust(settings: Settings) -> Iterator[Finding]:
         if origin := found.std_origin(arch):
             yield _ok(name, f"the standard library is {origin}")
         else:
-            remedy = f"rustup target add {arch}-unknown-linux-musl"
+            remedy = f"rustup target add {arch.rust_triple}"
             yield _missing(name, "its standard library is not there", remedy, installable=True)
 
 

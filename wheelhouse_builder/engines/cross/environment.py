@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
@@ -21,7 +22,6 @@ from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 # Own network (that is: none) and own process numbers, so that nothing of a build outlives it, not even whb's kill -9.
@@ -97,8 +97,6 @@ class BuildEnvironment:
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
         """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, without network."""
-        from pathlib import Path  # noqa: PLC0415 - only annotations use it elsewhere
-
         env = dict(extra_environ or {})
         folder = Path(cwd) if cwd else None
         what = "the build backend"

@@ -62,7 +62,7 @@ class TargetPython:
 
     @property
     def library(self) -> Path:
-        """The folder with the `_sysconfigdata` module; PYO3_CROSS_LIB_DIR wants this versioned one (toolchain C.3)."""
+        """The folder with the `_sysconfigdata` module; PYO3_CROSS_LIB_DIR wants this versioned one."""
         return self.prefix / "lib" / f"python{self.target.python_version}"
 
     @property
@@ -74,7 +74,7 @@ class TargetPython:
 def find_python(python: tuple[int, int], cache: Path) -> HostPython | None:
     """A CPython of this minor version with its headers, or None.
 
-    uv's own search stops at a version manager's shim of a version that is not active (toolchain L), so the folders
+    uv's own search stops at a version manager's shim of a version that is not active, so the folders
     where version managers keep interpreters are looked into directly.
     """
     seen: set[Path] = set()
@@ -226,7 +226,7 @@ def _header_numbers(header: str) -> dict[str, int]:
 
 
 def _sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) -> str:
-    """One module with what build backends read; compilers and flags are left to the environment (toolchain C.2)."""
+    """One module with what build backends read; compilers and flags are left to the environment."""
     target, prefix = described.target, str(described.prefix)
     variables: dict[str, str | int] = {
         **numbers,
@@ -267,7 +267,7 @@ def _sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) -> str:
         # sysconfig merges this module over its own values: with these two, get_path("include") is the target's
         "installed_base": prefix,
         "installed_platbase": prefix,
-        # PyO3 reads these (toolchain J); base, platbase and userbase must stay the build environment's own
+        # PyO3 reads these; base, platbase and userbase must stay the build environment's own
         "prefix": prefix,
         "exec_prefix": prefix,
     }

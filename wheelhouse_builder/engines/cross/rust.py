@@ -25,12 +25,12 @@ from wheelhouse_builder.events import Level, Listener, Note
 from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.target import Arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wheelhouse_builder.engines.cross.zig import ZigTools
-    from wheelhouse_builder.target import Arch
 
 _INSTALL_HINT = "`whb doctor --install` gets it"
 
@@ -86,12 +86,8 @@ class Rust:
         return "built by whb" if _has_std(self.own_sysroot, arch) else None
 
 
-def _triple(arch: Arch) -> str:
-    return f"{arch}-unknown-linux-musl"
-
-
 def _std_folder(sysroot: Path, arch: Arch) -> Path:
-    return sysroot / "lib/rustlib" / _triple(arch) / "lib"
+    return sysroot / "lib/rustlib" / arch.rust_triple / "lib"
 
 
 def _has_std(sysroot: Path, arch: Arch) -> bool:
@@ -105,8 +101,6 @@ def find_rust(cache: Path) -> Rust | None:
 
 
 def _rank(rust: Rust) -> int:
-    from wheelhouse_builder.target import Arch  # noqa: PLC0415 - only this needs the values
-
     if all(rust.std_origin(arch) for arch in Arch):
         return 0
     if any(rust.std_origin(arch) for arch in Arch):
@@ -180,18 +174,20 @@ def _get_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller, listene
     rustup = shutil.which("rustup")
     if rustup and rust.sysroot.parent.name == "toolchains":
         try:
-            argv = [rustup, "target", "add", "--toolchain", rust.sysroot.name, _triple(arch)]
+            argv = [rustup, "target", "add", "--toolchain", rust.sysroot.name, arch.rust_triple]
             run(argv, env=base_environment({"HOME": str(Path.home())}), log=log, canceller=canceller, timeout=600)
         except JobError:
-            listener(Note(text=f"rustup has no server to get {_triple(arch)} from (log: {log})", level=Level.WARNING))
+            listener(
+                Note(text=f"rustup has no server to get {arch.rust_triple} from (log: {log})", level=Level.WARNING)
+            )
         if _has_std(rust.sysroot, arch):
             return
     if rust.sources is None:
         raise MachineError(
-            f"Rust {rust.version} ({rust.rustc}) has neither a standard library for {_triple(arch)} nor its source",
-            hint=f"`rustup target add {_triple(arch)}`, or install rust-src; {_INSTALL_HINT}",
+            f"Rust {rust.version} ({rust.rustc}) has neither a standard library for {arch.rust_triple} nor its source",
+            hint=f"`rustup target add {arch.rust_triple}`, or install rust-src; {_INSTALL_HINT}",
         )
-    listener(Note(text=f"building Rust's standard library for {_triple(arch)} from {rust.sources}, a minute, once"))
+    listener(Note(text=f"building Rust's standard library for {arch.rust_triple} from {rust.sources}, a minute, once"))
     _build_std(rust, arch, log=log, canceller=canceller)
 
 
@@ -213,17 +209,17 @@ def _build_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller) -> No
             }
         )
         argv = [str(rust.cargo), "build", "--release", "-Zbuild-std=std,panic_abort,proc_macro"]
-        argv += ["--target", _triple(arch), *_vendored(rust)]
-        run(argv, env=environment, cwd=work, log=log, canceller=canceller, what=f"building std for {_triple(arch)}")
+        argv += ["--target", arch.rust_triple, *_vendored(rust)]
+        run(argv, env=environment, cwd=work, log=log, canceller=canceller, what=f"building std for {arch.rust_triple}")
         built = work / "lib"
         built.mkdir()
-        for library in (work / "target" / _triple(arch) / "release/deps").glob("*.rlib"):
+        for library in (work / "target" / arch.rust_triple / "release/deps").glob("*.rlib"):
             if not library.name.startswith("libempty"):
                 shutil.copy2(library, built)
         for entry in (rust.sysroot / "lib/rustlib").iterdir():
             link = own / "lib/rustlib" / entry.name
             link.parent.mkdir(parents=True, exist_ok=True)
-            if entry.name != _triple(arch) and not link.exists():
+            if entry.name != arch.rust_triple and not link.exists():
                 link.symlink_to(entry)
         folder = _std_folder(own, arch)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -254,8 +250,10 @@ def rust_environment(
     Raises `MachineError` if the standard library or cargo-zigbuild is missing.
     """
     if rust.std_origin(tools.arch) is None:
-        raise MachineError(f"Rust {rust.version} has no standard library for {_triple(tools.arch)}", hint=_INSTALL_HINT)
-    triple = _triple(tools.arch)
+        raise MachineError(
+            f"Rust {rust.version} has no standard library for {tools.arch.rust_triple}", hint=_INSTALL_HINT
+        )
+    triple = tools.arch.rust_triple
     folder = _wrappers(rust, tools)
     flags = ["-C", "target-feature=-crt-static"]  # a cdylib for musl is else refused (PyO3#1109)
     flags += [f"--remap-path-prefix={path}={name}" for path, name in remap.items()]
@@ -288,7 +286,7 @@ def _wrappers(rust: Rust, tools: ZigTools) -> Path:
     files = {
         "cargo": _PROGRAM.format(program=shlex.quote(str(rust.cargo))),
         "rustc": _RUSTC.format(rustc=shlex.quote(str(rust.rustc)), sysroot=shlex.quote(str(sysroot))),
-        "linker": _LINKER.format(wrapper=wrapper, target=f"{tools.arch}-linux-musl"),
+        "linker": _LINKER.format(wrapper=wrapper, target=tools.arch.multiarch),
         "host-cc": _PROGRAM.format(program=host_c or zig_host.format("cc")),
         "host-c++": _PROGRAM.format(program=host_cxx or zig_host.format("c++")),
     }

@@ -1,7 +1,7 @@
 """zig as the C and C++ compiler for musl: wrapper scripts, a CMake toolchain file, a CONFIG_SITE file.
 
 The wrappers call the zig binary directly (`python -m ziglang` would start a Python for each compilation, and
-cargo-zigbuild's wrapper costs ten times zig itself: toolchain J).
+cargo-zigbuild's wrapper costs ten times zig itself).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.target import Arch
 
-# One set of flags: zig keeps compiler_rt and libc stubs per set, and a cold one costs a minute (toolchain C.5, K).
+# One set of flags: zig keeps compiler_rt and libc stubs per set, and a cold one costs a minute.
 #   -fno-sanitize=all  UBSan traps are on by default and kill valid programs; stands last, since order counts
 #   -g0 -s             debug info is on by default and holds the paths of whichever build filled the cache
 #   -Wno-date-time     zig turns __DATE__ into an error
@@ -96,7 +96,6 @@ class ZigTools:
     bin: Path  # folder with cc, c++, ar and ranlib
     zig: Path
     version: str  # of ziglang
-    config_site: Path  # for autoconf (CONFIG_SITE)
     cmake_toolchain: Path
     environment: Mapping[str, str]  # what a build with these compilers needs
 
@@ -126,7 +125,7 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
         )
     zig, version = zig_binary(), zig_version() or "unknown"
     program = shlex.quote(str(zig))
-    target = f"{arch}-linux-musl"
+    target = arch.multiarch
     files = {
         "bin/cc": _COMPILER.format(zig=program, command="cc", target=target, flags=_FLAGS),
         "bin/c++": _COMPILER.format(zig=program, command="c++", target=target, flags=_FLAGS),
@@ -145,7 +144,6 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
         bin=root / "bin",
         zig=zig,
         version=version,
-        config_site=root / "config.site",
         cmake_toolchain=root / "toolchain.cmake",
         environment={
             **zig_caches(cache),
