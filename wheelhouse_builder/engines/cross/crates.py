@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.errors import DownloadError, JobError, UsageError
 from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,16 +159,4 @@ def _registry_settings(user_home: Path) -> str:
             if key in source:
                 source[key] = str(user_home.parent / source[key])
     taken = {name: settings[name] for name in _TAKEN_OVER if name in settings}
-    return "".join(f"{key} = {value}\n" for key, value in _lines(taken, ()))
-
-
-def _lines(table: dict[str, object], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Dotted keys and values: strings, numbers and lists of them are written alike in JSON and TOML."""
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _lines(value, (*path, name))
-        else:
-            yield (
-                ".".join(json.dumps(part, ensure_ascii=False) for part in (*path, name)),
-                json.dumps(value, ensure_ascii=False),
-            )
+    return "".join(f"{name} = {toml_value(value)}\n" for name, value in taken.items())
