@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.engines.cross.interpreter import HostPython, find_python
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.sources.archives import unpack_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,9 +81,7 @@ def _from_source(wanted: _Wanted) -> None:
         folder = Path(scratch)
         archive = _fetch_source(wanted, folder)
         version = archive.name.split("_")[1].removesuffix(".orig.tar.xz")
-        with tarfile.open(archive) as opened:
-            opened.extractall(folder / "source", filter="data")
-        (tree,) = (folder / "source").iterdir()
+        tree = unpack_sdist(archive, folder / "source")
         prefix = wanted.cache / "python" / f"cpython-{version}-source"
         stage = folder / "stage"
         wanted.run("./configure", "--quiet", f"--prefix={prefix}", *_CONFIGURE, cwd=tree)
