@@ -310,16 +310,14 @@ def value_of(settings: Settings, option: Option) -> object:
 
 def settings_data(settings: Settings) -> dict[str, object]:
     """Every option by name: its value as a file would have it, and where it came from."""
-    shown: dict[str, object] = {}
-    for option in OPTIONS.values():
-        value: Any = value_of(settings, option)
-        if option.kind.many:
-            value = [option.kind.show(item) for item in value]
-        elif value is not None and option.kind.toml is str:
-            value = option.kind.show(value)
-        shown[option.name] = {"value": value, "origin": settings.origin(option)}
     return {
-        "settings": shown,
+        "settings": {
+            option.name: {
+                "value": _as_written(option.kind, value_of(settings, option)),
+                "origin": settings.origin(option),
+            }
+            for option in OPTIONS.values()
+        },
         "target-trees": {name: str(tree) for name, tree in settings.cross.target_trees.items()},
         "packages": dict(settings.package_tables),
     }
@@ -327,27 +325,23 @@ def settings_data(settings: Settings) -> dict[str, object]:
 
 def show_settings(settings: Settings) -> str:
     """The settings as TOML, each with where it came from as a comment."""
+    from wheelhouse_builder.toml import toml_value  # noqa: PLC0415 - rarely needed
+
     lines: list[str] = []
     for option in OPTIONS.values():
-        value = value_of(settings, option)
-        shown = f"{option.name} is not set" if value is None else f"{option.name} = {_as_toml(option.kind, value)}"
+        value = _as_written(option.kind, value_of(settings, option))
+        shown = f"{option.name} is not set" if value is None else f"{option.name} = {toml_value(value)}"
         shown = shown if option.in_file and value is not None else f"# {shown}"
         lines.append(f"{shown}  # {settings.origin(option)}")
     lines += [
-        f'cross.target-trees."{name}" = {_quoted(str(tree))}' for name, tree in settings.cross.target_trees.items()
+        f'cross.target-trees."{name}" = {toml_value(str(tree))}' for name, tree in settings.cross.target_trees.items()
     ]
     lines += [f"# [packages.{name}] from the settings file" for name in settings.package_tables]
     return "\n".join(lines)
 
 
-def _as_toml(kind: Kind, value: Any) -> str:
-    shown = [kind.show(item) for item in value] if kind.many else [kind.show(value)]
-    if kind.toml is str:
-        shown = [_quoted(text) for text in shown]
-    return f"[{', '.join(shown)}]" if kind.many else shown[0]
-
-
-def _quoted(text: str) -> str:
-    from json import dumps  # noqa: PLC0415 - a TOML basic string is written as a JSON string
-
-    return dumps(text, ensure_ascii=False)
+def _as_written(kind: Kind, value: Any) -> object:
+    """The value as a file would have it."""
+    if kind.many:
+        return [kind.show(item) for item in value]
+    return kind.show(value) if value is not None and kind.toml is str else value

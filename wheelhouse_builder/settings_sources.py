@@ -26,7 +26,7 @@ from wheelhouse_builder.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_UNREAD_TABLES = frozenset({"container", "refresh", "serve"})  # DESIGN.md names them; nothing interprets them yet
+_UNREAD_TABLES = frozenset({"container", "refresh", "serve"})  # of what is designed and not there yet
 _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 
 

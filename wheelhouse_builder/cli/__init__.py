@@ -63,7 +63,7 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `whb`; returns the exit code (DESIGN.md, "Commands")."""
+    """Run `whb`; returns the exit code (docs/reference/commands.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = make_console(json="--json" in arguments, verbosity=int("-v" in arguments), environ=os.environ)
     try:
