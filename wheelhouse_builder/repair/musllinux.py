@@ -58,13 +58,7 @@ def repair(
     tree = scratch / "tree"
     tree.mkdir()
     archive.unpack(raw, tree)
-    found = _elf_files(tree)
-    if not found:
-        raise JobError(
-            f"{raw.name} is tagged for a platform but holds nothing compiled",
-            hint="the build skipped its extension modules: its log says why",
-        )
-    _require_machine(raw, found, target)
+    found = _compiled_files(raw, tree, target)
     libraries = _copy_libraries(library_dirs, scratch / "libraries")
     tools = _Tools(target, log, canceller)
     for path, elf in [*found.items(), *_elf_files(libraries).items()]:
@@ -179,8 +173,17 @@ def _require_platform(raw: Path, target: Target) -> None:
         )
 
 
-def _require_machine(raw: Path, found: Mapping[Path, ElfFile], target: Target) -> None:
-    """auditwheel passes over files of another processor or C library with a warning; such a wheel is no good."""
+def _compiled_files(raw: Path, tree: Path, target: Target) -> dict[Path, ElfFile]:
+    """The ELF files of a wheel, all for the target.
+
+    auditwheel passes over files of another processor or C library with a warning; such a wheel is no good.
+    """
+    found = _elf_files(tree)
+    if not found:
+        raise JobError(
+            f"{raw.name} is tagged for a platform but holds nothing compiled",
+            hint="the build skipped its extension modules: its log says why",
+        )
     for path, elf in found.items():
         if elf.machine != target.arch:
             raise JobError(
@@ -192,6 +195,7 @@ def _require_machine(raw: Path, found: Mapping[Path, ElfFile], target: Target) -
                 f"{raw.name}: {path.name} is linked against glibc, not musl",
                 hint="some part of the build ran the build host's compiler, or took a library that was built with it",
             )
+    return found
 
 
 def _explained(error: JobError, wheel: Path, found: Mapping[Path, ElfFile], log: Path) -> JobError:
