@@ -1,0 +1,338 @@
+"""One job from source to the build cache, with an engine that makes its wheels up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.engines import BUILD_LOCK, FakeEngine, abi3, as_sdist, pure, repair_nothing
+from tests.integration.projects import c_extension, sdist
+from wheelhouse_builder import pipeline as module
+from wheelhouse_builder.artifact import SourceTree
+from wheelhouse_builder.builds import Builds
+from wheelhouse_builder.errors import Cancelled, JobError, MachineError
+from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.pipeline import Pipeline
+from wheelhouse_builder.plan import Job
+from wheelhouse_builder.process import Canceller
+from wheelhouse_builder.sources.downloads import Downloads
+from wheelhouse_builder.target import Target
+from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
+
+if TYPE_CHECKING:
+    from wheelhouse_builder.artifact import Source
+    from wheelhouse_builder.engines.base import Work
+
+AMD312, ARM312, AMD313 = (
+    Target.parse(f"cp{python}-musllinux_1_2_{arch}")
+    for python, arch in ((312, "x86_64"), (312, "aarch64"), (313, "x86_64"))
+)
+EXPLAINED = "demo.c:1:10: fatal error: 'openssl/ssl.h' file not found"
+
+
+@pytest.fixture(autouse=True)
+def _no_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "repair", repair_nothing)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return as_sdist(sdist(tmp_path, "demo", c_extension("demo")))
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+def make_pipeline(tmp_path: Path, engine: FakeEngine, *, wheelhouse: str = "wheelhouse") -> Pipeline:
+    cache, canceller = tmp_path / "cache", Canceller()
+    return Pipeline(
+        engine=engine,
+        downloads=Downloads(cache, offline=True, canceller=canceller),
+        builds=Builds(cache),
+        cache=cache,
+        logs=tmp_path / wheelhouse / "logs",
+        musl_floor=DEFAULT_FLOOR,
+        canceller=canceller,
+    )
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, engine: FakeEngine) -> Pipeline:
+    return make_pipeline(tmp_path, engine)
+
+
+def job(pipeline: Pipeline, source: Source, target: Target = AMD312) -> Job:
+    key = pipeline.request_key(source, target)
+    assert key is not None
+    return Job(source=source, target=target, request_key=key)
+
+
+def run(pipeline: Pipeline, job: Job) -> Path:
+    _, wheel = pipeline.run(job, lambda _: None)
+    return wheel
+
+
+def left_in_work(tmp_path: Path) -> list[str]:
+    """What is below the work folder, lock files apart."""
+    return [path.name for path in (tmp_path / "cache/work").iterdir() if path.suffix != ".lock"]
+
+
+# what a build gives
+
+
+def test_a_build_is_stored_with_all_that_is_known_of_it(pipeline: Pipeline, source: Source) -> None:
+    wanted = job(pipeline, source)
+    phases: list[str] = []
+    build, wheel = pipeline.run(wanted, phases.append)
+    assert phases == ["download", "unpack", "repair", "verify"]
+    assert wheel.name == build.filename == "demo-1.0-cp312-cp312-musllinux_1_2_x86_64.whl"
+    assert (build.sha256, build.size) == (sha256_of(wheel), wheel.stat().st_size)
+    assert (build.source_sha256, build.built_for, build.engine) == (source.source_id, str(AMD312), "fake")
+    assert build.request_key == wanted.request_key
+    assert build.native
+    assert pipeline.builds.all() == (build,)
+    assert pipeline.builds.lock(wanted.request_key) == BUILD_LOCK
+
+
+def test_the_engine_gets_a_source_of_its_own_and_its_time(
+    pipeline: Pipeline, engine: FakeEngine, source: Source, tmp_path: Path
+) -> None:
+    seen: list[list[str]] = []
+    engine.fails = lambda work: seen.append(sorted(path.name for path in work.tree.iterdir()))
+    run(pipeline, job(pipeline, source))
+    (work,) = engine.built
+    assert seen == [["PKG-INFO", "demo.c", "pyproject.toml"]]
+    assert work.epoch == 1_700_000_000
+    assert work.tree.is_relative_to(tmp_path / "cache/work")
+    assert work.build_lock is None
+    assert pipeline.log(job(pipeline, source)).read_text() == "building demo in demo-1.0\n"
+
+
+def test_a_source_tree_is_copied_and_not_built_in(pipeline: Pipeline, engine: FakeEngine, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, text in c_extension("demo").items():
+        (tree / name).write_text(text)
+    engine.fails = lambda work: (work.tree / "made-by-the-build").touch()
+    local = SourceTree(name=canonicalize_name("demo"), version=Version("1.0"), path=str(tree), digest="d" * 64)
+    run(pipeline, job(pipeline, local))
+    assert sorted(path.name for path in tree.iterdir()) == ["demo.c", "pyproject.toml"]
+
+
+# built once
+
+
+def test_the_same_job_is_done_once(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    first = run(pipeline, job(pipeline, source))
+    assert run(pipeline, job(pipeline, source)) == first
+    assert engine.targets == [AMD312]
+
+
+def test_two_wheelhouses_share_what_was_built(tmp_path: Path, engine: FakeEngine, source: Source) -> None:
+    one, other = (make_pipeline(tmp_path, engine, wheelhouse=name) for name in ("one", "other"))
+    assert run(one, job(one, source)) == run(other, job(other, source))
+    assert engine.targets == [AMD312]
+
+
+def test_an_abi3_wheel_serves_the_next_python(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    engine.tag = abi3
+    assert run(pipeline, job(pipeline, source)) == run(pipeline, job(pipeline, source, AMD313))
+    assert engine.targets == [AMD312]
+
+
+def test_a_wheel_of_one_python_does_not(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    assert run(pipeline, job(pipeline, source)) != run(pipeline, job(pipeline, source, AMD313))
+    assert engine.targets == [AMD312, AMD313]
+
+
+def test_a_pure_wheel_serves_the_other_architecture(pipeline: Pipeline, engine: FakeEngine, tmp_path: Path) -> None:
+    engine.tag = pure
+    source = as_sdist(sdist(tmp_path, "demo", {"setup.py": "from setuptools import setup\nsetup()\n", "demo.py": ""}))
+    assert run(pipeline, job(pipeline, source)) == run(pipeline, job(pipeline, source, ARM312))
+    assert engine.targets == [AMD312]
+
+
+def test_other_inputs_are_another_build(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    first = job(pipeline, source)
+    run(pipeline, first)
+    engine.revision = "2"
+    second = job(pipeline, source)
+    run(pipeline, second)
+    assert first.request_key != second.request_key
+    assert len(engine.built) == 2
+    assert len(pipeline.builds.all()) == 2
+
+
+def test_a_damaged_build_is_built_again_with_the_same_build_requirements(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    wanted = job(pipeline, source)
+    run(pipeline, wanted).write_bytes(b"damaged")
+    build, wheel = pipeline.run(wanted, lambda _: None)
+    assert sha256_of(wheel) == build.sha256
+    assert [work.build_lock for work in engine.built] == [None, BUILD_LOCK]
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "TMPDIR", "LANG", "CFLAGS"])
+def test_the_key_does_not_depend_on_the_environment(
+    pipeline: Pipeline, source: Source, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before = job(pipeline, source).request_key
+    monkeypatch.setenv(name, "/somewhere/else")
+    assert job(pipeline, source).request_key == before
+
+
+# failures
+
+
+def test_a_failure_says_of_which_job_it_is_and_where_the_log_lies(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    def fails(_: Work) -> None:
+        raise JobError("the build backend failed", hint="a hint", tail="the tail")
+
+    engine.fails = fails
+    with pytest.raises(JobError, match=f"demo 1.0 for {AMD312}: the build backend failed") as caught:
+        run(pipeline, job(pipeline, source))
+    assert (caught.value.hint, caught.value.tail) == ("a hint", "the tail")
+    assert caught.value.log == pipeline.log(job(pipeline, source))
+    assert pipeline.builds.all() == ()
+
+
+def test_a_failure_is_explained_by_the_log(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    def fails(work: Work) -> None:
+        with work.log.open("a") as log:
+            log.write(f"{EXPLAINED}\nmake: *** [all] Error 1\n")
+        raise JobError("the build backend failed")
+
+    engine.fails = fails
+    with pytest.raises(JobError, match=r"the build backend failed: .*openssl/ssl\.h") as caught:
+        run(pipeline, job(pipeline, source))
+    assert caught.value.tail == EXPLAINED
+    assert caught.value.hint is not None
+    assert "librar" in caught.value.hint
+
+
+def test_of_an_endless_log_the_end_is_read(
+    pipeline: Pipeline, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DIAGNOSED_BYTES", 1000)
+
+    def fails(work: Work) -> None:
+        work.log.write_text(f"{EXPLAINED}\n" + "x\n" * 1000 + "nothing to see here\n")
+        raise JobError("the build backend failed")
+
+    engine.fails = fails
+    with pytest.raises(JobError, match=r"the build backend failed$"):
+        run(pipeline, job(pipeline, source))
+
+
+def test_each_attempt_has_a_log_of_its_own(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    def fails(_: Work) -> None:
+        raise JobError("no")
+
+    engine.fails = fails
+    for _ in range(2):
+        with pytest.raises(JobError):
+            run(pipeline, job(pipeline, source))
+    assert pipeline.log(job(pipeline, source)).read_text().count("building demo") == 1
+
+
+def test_a_native_source_that_comes_out_pure_fails(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    engine.tag = pure
+    with pytest.raises(JobError, match="a pure wheel came out of an sdist with native code"):
+        run(pipeline, job(pipeline, source))
+    assert pipeline.builds.all() == ()
+
+
+def test_a_wheel_that_would_not_load_fails(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    engine.symbol = "__explicit_bzero_chk"
+    with pytest.raises(JobError, match=r"was built but would not load: .*__explicit_bzero_chk") as caught:
+        run(pipeline, job(pipeline, source))
+    assert "__explicit_bzero_chk" in caught.value.tail
+    assert pipeline.builds.all() == ()
+
+
+def test_a_source_that_changed_on_the_index_fails(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    wanted = job(pipeline, source)
+    assert not isinstance(source, SourceTree)
+    Path(source.url.removeprefix("file://")).write_bytes(b"something else")
+    with pytest.raises(JobError, match="is not what the lock promises"):
+        run(pipeline, wanted)
+    assert engine.built == []
+
+
+def test_without_network_what_is_not_there_is_named(pipeline: Pipeline, source: Source) -> None:
+    assert not isinstance(source, SourceTree)
+    remote = replace(source, url="https://host.invalid/demo-1.0.tar.gz")
+    with pytest.raises(JobError, match=r"demo-1\.0\.tar\.gz is not in the cache") as caught:
+        run(pipeline, job(pipeline, remote))
+    assert caught.value.hint == "run once without --offline"
+
+
+# nothing stays behind
+
+
+@pytest.mark.parametrize(
+    "error", [None, JobError("no"), MachineError("no"), Cancelled("no"), OSError("no"), ZeroDivisionError()]
+)
+def test_the_work_folder_is_removed(
+    tmp_path: Path, pipeline: Pipeline, engine: FakeEngine, source: Source, error: Exception | None
+) -> None:
+    def fails(work: Work) -> None:
+        (work.tree / "kept").mkdir()
+        if error:
+            raise error
+
+    engine.fails = fails
+    if error is None:
+        run(pipeline, job(pipeline, source))
+    else:
+        with pytest.raises(type(error)):
+            run(pipeline, job(pipeline, source))
+    assert len(engine.built) == 1
+    assert left_in_work(tmp_path) == []
+
+
+def test_folders_without_permission_to_write_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may remove anything, so this looks at the permissions at the moment of removal."""
+    folder = tmp_path / "work"
+    (folder / "vendor/vendored").mkdir(parents=True)
+    (folder / "vendor/link").symlink_to("/nowhere")
+    (folder / "vendor/vendored").chmod(0o555)
+    (folder / "vendor").chmod(0o555)
+    seen: list[int] = []
+    monkeypatch.setattr(
+        shutil, "rmtree", lambda path: seen.extend(inner.stat().st_mode & 0o777 for inner in path.rglob("vendor*"))
+    )
+    module._remove(folder)
+    assert seen == [0o700, 0o700]
+
+
+def test_what_a_killed_run_left_in_the_work_folder_is_gone(
+    tmp_path: Path, pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    wanted = job(pipeline, source)
+    place = tmp_path / "cache/work" / f"{source.source_id[:16]}-{AMD312}"
+    (place / "source/demo-1.0").mkdir(parents=True)
+    (place / "source/demo-1.0/left").touch()
+    engine.fails = lambda work: pytest.fail("it is still there") if (work.tree / "left").exists() else None
+    run(pipeline, wanted)
+    assert engine.built[0].tree.parents[1] == place
+
+
+def test_the_build_cache_holds_whole_builds_and_nothing_else(
+    tmp_path: Path, pipeline: Pipeline, source: Source
+) -> None:
+    wanted = job(pipeline, source)
+    run(pipeline, wanted)
+    assert os.listdir(tmp_path / "cache/builds") == [wanted.request_key]  # noqa: PTH208 - names are enough
