@@ -1,0 +1,522 @@
+"""Whole runs: plan, tasks, admission, rows and publication, with handmade locks and a fake engine."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.pylock import Pylock
+
+from tests.engines import FakeEngine, abi3, extension, own_abi, pure, repair_nothing
+from tests.integration.projects import c_extension, sdist
+from tests.wheels import ANY, make_wheel
+from wheelhouse_builder import pipeline, run, tasks
+from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError, UsageError
+from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
+from wheelhouse_builder.plan import Action
+from wheelhouse_builder.process import Canceller
+from wheelhouse_builder.report.model import Report, Row, Status
+from wheelhouse_builder.resolve.lock import Lock
+from wheelhouse_builder.run import build_run, plan_run
+from wheelhouse_builder.settings import Settings, VerifySettings
+from wheelhouse_builder.target import Target
+from wheelhouse_builder.verify.alpine import NoAlpine
+from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from wheelhouse_builder.engines.base import Work
+    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.resolve.uv import ResolveOptions
+
+AMD312, ARM312, AMD313, ARM313 = (
+    Target.parse(f"cp{python}-musllinux_1_2_{arch}") for python in (312, 313) for arch in ("x86_64", "aarch64")
+)
+PURE = {"setup.py": "from setuptools import setup\nsetup()\n", "demo.py": ""}
+
+
+@dataclass(kw_only=True)
+class World:
+    """What there is to build, and what happened."""
+
+    folder: Path
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    offers: dict[str, list[str]] = field(default_factory=dict)  # blocks of a lock, by name of the package
+    only: dict[Target, list[str]] = field(default_factory=dict)  # the packages of a target; all without an entry
+    told: list[Event] = field(default_factory=list)
+    upgrades: list[bool] = field(default_factory=list)
+    imported: list[tuple[Target, list[str], list[str]]] = field(default_factory=list)  # (target, wanted, all)
+    import_problems: dict[tuple[str, Target], str] = field(default_factory=dict)  # by start of the file name
+    canceller: Canceller = field(default_factory=Canceller)
+
+    def offer_sdist(self, name: str = "demo", files: dict[str, str] | None = None) -> None:
+        archive = sdist(self.folder, name, files or c_extension(name))
+        self._offer(name, f"sdist = {_file(archive)}")
+
+    def offer_wheel(self, wheel: Path, name: str = "demo") -> None:
+        self._offer(name, f"wheels = [{_file(wheel)}]")
+
+    def _offer(self, name: str, line: str) -> None:
+        self.offers.setdefault(name, [f'name = "{name}"', 'version = "1.0"']).append(line)
+
+    def lock_for(self, requirements: RequirementSet, target: Target, options: ResolveOptions, *, upgrade: bool) -> Lock:
+        self.upgrades.append(upgrade)
+        names = self.only.get(target, list(self.offers))
+        blocks = ["\n".join(["[[packages]]", *self.offers[name]]) for name in names]
+        text = "\n".join(['lock-version = "1.0"', 'created-by = "test"', *blocks])
+        return Lock(target=target, pylock=Pylock.from_dict(tomllib.loads(text)))
+
+    def check_imports(
+        self,
+        wheels: Sequence[Path],
+        target: Target,
+        alpine: object,
+        *,
+        wanted: Collection[str],
+        log: Path,
+        canceller: Canceller,
+    ) -> dict[str, Verdict]:
+        self.imported.append((target, sorted(wanted), sorted(wheel.name for wheel in wheels)))
+        return {name: self._import_verdict(name, target) for name in wanted}
+
+    def _import_verdict(self, name: str, target: Target) -> Verdict:
+        problems = tuple(
+            text for (start, where), text in self.import_problems.items() if name.startswith(start) and where == target
+        )
+        return Verdict(
+            check=Check.IMPORT, target=str(target), method=Method.NATIVE, environment="Alpine", problems=problems
+        )
+
+    def settings(self, *targets: Target, wheelhouse: str = "wheelhouse", **more: object) -> Settings:
+        pythons = tuple(dict.fromkeys(target.python for target in targets))
+        archs = tuple(dict.fromkeys(target.arch for target in targets))
+        base: dict[str, object] = {
+            "packages": ("demo",),
+            "pythons": pythons,
+            "archs": archs,
+            "wheelhouse": self.folder / wheelhouse,
+            "cache": self.folder / "cache",
+            "jobs": 1,
+            "offline": True,
+            "verify": VerifySettings(engine="off"),
+        }
+        return Settings(**(base | more))  # type: ignore[arg-type]  # the fields, by name
+
+    def build(self, *targets: Target, **more: object) -> Report:
+        settings = self.settings(*(targets or (AMD312,)), **more)  # type: ignore[arg-type]  # likewise
+        return build_run(settings, listener=self.told.append, canceller=self.canceller)
+
+    def house(self, name: str = "wheelhouse") -> Wheelhouse:
+        return Wheelhouse(self.folder / name)
+
+    def wheels(self, name: str = "wheelhouse") -> list[str]:
+        return [wheel.filename for wheel in self.house(name).wheels()]
+
+
+def _file(path: Path) -> str:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f'{{ name = "{path.name}", url = "{path.as_uri()}", hashes = {{ sha256 = "{sha256}" }} }}'
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(folder=tmp_path)
+    monkeypatch.setattr(run, "lock_for", made.lock_for)
+    monkeypatch.setattr(run, "find_python", lambda python, cache: None)
+    monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
+    monkeypatch.setattr(pipeline, "repair", repair_nothing)
+    monkeypatch.setattr(tasks, "check_imports", made.check_imports)
+    monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: FakeAlpine())
+    return made
+
+
+@dataclass(frozen=True)
+class FakeAlpine:
+    name: str = "Alpine"
+
+
+WITH_IMPORTS = {"verify": VerifySettings(engine="auto")}
+
+
+def only(report: Report) -> Row:
+    (row,) = report.rows
+    return row
+
+
+def of(report: Report, target: Target, name: str = "demo") -> Row:
+    (row,) = (row for row in report.rows if row.target == target and row.name == name)
+    return row
+
+
+def lock_names(world: World) -> list[str]:
+    return sorted(path.name for path in (world.folder / "wheelhouse").glob("pylock.*.toml"))
+
+
+# what a run gives
+
+
+def test_a_source_is_built_admitted_and_published(world: World) -> None:
+    world.offer_sdist()
+    report = world.build()
+    row = only(report)
+    assert (row.action, row.status, row.filename) == (Action.BUILD, Status.READY, f"demo-1.0-{own_abi(AMD312)}.whl")
+    assert row.size == (world.folder / "wheelhouse" / str(row.filename)).stat().st_size
+    assert row.seconds is not None
+    assert [(verdict.check, verdict.passed) for verdict in row.verdicts] == [(Check.LOADER, True)]
+    assert (report.changed, report.generation, report.failed) == (True, 1, ())
+    (record,) = world.house().wheels()
+    assert (record.origin, record.engine, record.built_for) == ("built", "fake", str(AMD312))
+    assert record.build_key is not None
+    assert lock_names(world) == [f"pylock.{AMD312}.toml"]
+
+
+def test_the_same_again_builds_and_publishes_nothing(world: World) -> None:
+    world.offer_sdist()
+    first, again = world.build(), world.build()
+    assert only(again).action is Action.REUSE
+    assert only(again).filename == only(first).filename
+    assert only(again).verdicts == only(first).verdicts
+    assert (again.changed, again.generation) == (False, 1)
+    assert len(world.engine.built) == 1
+
+
+def test_a_wheel_that_fits_is_fetched(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder))
+    report = world.build()
+    assert (only(report).action, only(report).status) == (Action.FETCH, Status.READY)
+    (record,) = world.house().wheels()
+    assert record.origin == "fetched"
+    assert str(record.url).startswith("file:")
+    assert only(world.build()).action is Action.REUSE
+
+
+def test_two_wheelhouses_share_the_build_cache(world: World) -> None:
+    world.offer_sdist()
+    world.build()
+    report = world.build(wheelhouse="other")
+    assert (only(report).action, only(report).status) == (Action.REUSE, Status.READY)
+    assert "build cache" in only(report).reason
+    assert world.wheels("other") == world.wheels()
+    assert len(world.engine.built) == 1
+
+
+def test_an_abi3_wheel_serves_the_next_python(world: World) -> None:
+    world.offer_sdist()
+    world.engine.tag = abi3
+    report = world.build(AMD312, AMD313)
+    assert world.engine.targets == [AMD312]
+    assert {row.filename for row in report.rows} == {f"demo-1.0-{abi3(AMD312)}.whl"}
+    assert [row.status for row in report.rows] == [Status.READY, Status.READY]
+    (record,) = world.house().wheels()
+    assert {verdict.target for verdict in record.verdicts} == {str(AMD312), str(AMD313)}
+    assert lock_names(world) == [f"pylock.{AMD312}.toml", f"pylock.{AMD313}.toml"]
+
+
+def test_a_pure_wheel_serves_both_architectures(world: World) -> None:
+    world.offer_sdist(files=PURE)
+    world.engine.tag = pure
+    report = world.build(AMD312, ARM312)
+    assert len(world.engine.built) == 1
+    assert [row.status for row in report.rows] == [Status.READY, Status.READY]
+    assert world.wheels() == ["demo-1.0-py3-none-any.whl"]
+
+
+def test_when_both_architectures_build_the_same_pure_wheel_at_once_it_is_one_wheel(world: World) -> None:
+    world.offer_sdist(files=PURE)
+    world.engine.tag = pure
+    report = world.build(AMD312, ARM312, jobs=2)
+    assert [row.status for row in report.rows] == [Status.READY, Status.READY]
+    assert world.wheels() == ["demo-1.0-py3-none-any.whl"]
+
+
+# failures
+
+
+def fails_for(name: str) -> object:
+    def fails(work: Work) -> None:
+        if work.source.name == name:
+            raise JobError("the build backend failed", hint="mend it", tail="the tail")
+
+    return fails
+
+
+def test_a_failing_job_leaves_the_others_and_its_row_says_why(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("broken")
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    report = world.build()
+    good, bad = of(report, AMD312), of(report, AMD312, "broken")
+    assert (good.status, bad.status) == (Status.READY, Status.FAILED)
+    assert bad.message == f"broken 1.0 for {AMD312}: the build backend failed"
+    assert (bad.hint, bad.tail, bad.filename) == ("mend it", "the tail", None)
+    assert bad.log == world.house().logs / f"broken-1.0-{AMD312}.log"
+    assert bad.log.read_text().startswith("building broken")
+    assert world.wheels() == [good.filename]
+    assert report.changed
+    assert report.failed == (bad,)
+
+
+def test_the_lock_of_a_target_with_a_failure_is_not_published_while_the_others_is(world: World) -> None:
+    world.offer_sdist()
+
+    def fails(work: Work) -> None:
+        if work.target == ARM312:
+            raise JobError("no")
+
+    world.engine.fails = fails
+    report = world.build(AMD312, ARM312)
+    assert (of(report, AMD312).status, of(report, ARM312).status) == (Status.READY, Status.FAILED)
+    assert lock_names(world) == [f"pylock.{AMD312}.toml"]
+
+
+def test_what_failed_is_built_by_the_next_run(world: World) -> None:
+    world.offer_sdist()
+    world.engine.fails = fails_for("demo")  # type: ignore[assignment]  # a function of this shape
+    report = world.build()
+    assert (report.changed, world.wheels(), lock_names(world)) == (True, [], [])
+    world.engine.fails = lambda _: None
+    assert only(world.build()).status is Status.READY
+
+
+def test_a_native_source_that_comes_out_pure_fails(world: World) -> None:
+    world.offer_sdist()
+    world.engine.tag = pure
+    row = only(world.build())
+    assert row.status is Status.FAILED
+    assert "a pure wheel came out of an sdist with native code" in row.message
+    assert world.wheels() == []
+
+
+def test_nothing_that_fits_is_impossible(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder, tag="cp312-cp312-manylinux_2_28_x86_64"))
+    row = only(world.build())
+    assert (row.action, row.status) == (Action.IMPOSSIBLE, Status.IMPOSSIBLE)
+    assert "no wheel fits" in row.message
+    assert world.engine.built == []
+
+
+def test_without_a_toolchain_a_source_is_impossible(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.offer_sdist()
+    monkeypatch.setattr(FakeEngine, "fingerprint", lambda self, source, target: None)
+    row = only(world.build())
+    assert row.status is Status.IMPOSSIBLE
+    assert "whb doctor" in row.message
+
+
+def test_a_fetched_wheel_that_would_not_load_is_refused_with_a_remedy(world: World) -> None:
+    files = {"demo.so": extension(AMD312, symbol="__explicit_bzero_chk")}
+    world.offer_wheel(make_wheel(world.folder, tag=own_abi(AMD312), files=files))
+    row = only(world.build())
+    assert row.status is Status.FAILED
+    assert "would not load" in row.message
+    assert "__explicit_bzero_chk" in row.tail
+    assert "--no-binary" in row.hint
+    assert world.wheels() == []
+
+
+def test_a_download_that_is_not_what_the_lock_says_is_refused(world: World) -> None:
+    wheel = make_wheel(world.folder)
+    world.offer_wheel(wheel)
+    wheel.write_bytes(b"another")
+    row = only(world.build())
+    assert row.status is Status.FAILED
+    assert "is not what the lock promises" in row.message
+
+
+# the import check
+
+
+def test_an_import_that_fails_keeps_the_wheel_out(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("good")
+    world.import_problems[("demo", AMD312)] = "ImportError: no"
+    report = world.build(**WITH_IMPORTS)
+    bad = of(report, AMD312)
+    assert (bad.status, bad.message, bad.hint) == (Status.FAILED, "ImportError: no", "the wheel is not published")
+    assert [verdict.check for verdict in bad.verdicts] == [Check.LOADER, Check.IMPORT]
+    assert world.wheels() == [of(report, AMD312, "good").filename]
+    assert lock_names(world) == []
+
+
+def test_a_wheel_that_fails_on_one_of_its_targets_is_kept_out_for_all(world: World) -> None:
+    world.offer_sdist()
+    world.engine.tag = abi3
+    world.import_problems[("demo", AMD313)] = "ImportError: no"
+    report = world.build(AMD312, AMD313, **WITH_IMPORTS)
+    assert of(report, AMD313).message == "ImportError: no"
+    assert of(report, AMD312).message == "the same wheel fails on another target of this run"
+    assert world.wheels() == []
+
+
+def test_imports_are_tried_with_all_that_the_target_has_and_judge_what_is_new(world: World) -> None:
+    world.offer_sdist("first")
+    world.build(**WITH_IMPORTS)
+    world.offer_sdist()
+    world.build(**WITH_IMPORTS)
+    first, second = (f"{name}-1.0-{own_abi(AMD312)}.whl" for name in ("first", "demo"))
+    assert world.imported == [(AMD312, [first], [first]), (AMD312, [second], [second, first])]
+
+
+def test_what_was_built_imports_though_something_else_failed(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("broken")
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    world.build(**WITH_IMPORTS)
+    assert [wanted for _, wanted, _ in world.imported] == [[f"demo-1.0-{own_abi(AMD312)}.whl"]]
+
+
+def test_without_alpine_the_loaders_word_counts_and_it_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.offer_sdist()
+    monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: NoAlpine(reason="no docker"))
+    row = only(world.build(**WITH_IMPORTS))
+    assert row.status is Status.READY
+    assert [verdict.check for verdict in row.verdicts] == [Check.LOADER]
+    warnings = [event.text for event in world.told if isinstance(event, Note) and event.level is Level.WARNING]
+    assert warnings == [f"{AMD312}: no import check, only the loader's: no docker"]
+
+
+def test_a_wheel_of_the_wheelhouse_is_checked_for_a_new_target_and_keeps_its_evidence(world: World) -> None:
+    world.offer_sdist()
+    world.engine.tag = abi3
+    world.build(AMD312, **WITH_IMPORTS)
+    report = world.build(AMD313, **WITH_IMPORTS)
+    assert (only(report).action, only(report).status) == (Action.REUSE, Status.READY)
+    assert len(world.engine.built) == 1
+    (record,) = world.house().wheels()
+    assert sorted((verdict.target, verdict.check) for verdict in record.verdicts) == [
+        (str(target), check) for target in (AMD312, AMD313) for check in (Check.IMPORT, Check.LOADER)
+    ]
+    assert [target for target, *_ in world.imported] == [AMD312, AMD313]
+
+
+def test_a_wheel_of_the_wheelhouse_that_fails_on_a_new_target_stays_for_the_old_one(world: World) -> None:
+    world.offer_sdist()
+    world.engine.tag = abi3
+    world.build(AMD312, **WITH_IMPORTS)
+    world.import_problems[("demo", AMD313)] = "ImportError: no"
+    row = only(world.build(AMD313, **WITH_IMPORTS))
+    assert (row.status, row.message) == (Status.FAILED, "ImportError: no")
+    assert world.wheels() == [f"demo-1.0-{abi3(AMD312)}.whl"]
+    (record,) = world.house().wheels()
+    assert {verdict.target for verdict in record.verdicts} == {str(AMD312)}
+    assert lock_names(world) == [f"pylock.{AMD312}.toml"]
+
+
+# rebuilds and names
+
+
+def test_a_rebuild_with_other_inputs_gets_a_build_tag(world: World) -> None:
+    world.offer_sdist()
+    first = only(world.build())
+    world.engine.revision = "2"
+    second = only(world.build())
+    assert second.action is Action.BUILD
+    assert (first.filename, second.filename) == tuple(f"demo-1.0-{tag}{own_abi(AMD312)}.whl" for tag in ("", "1-"))
+    assert sorted(world.wheels()) == sorted([str(first.filename), str(second.filename)])
+    assert only(world.build()).filename == second.filename
+    assert len(world.engine.built) == 2
+
+
+def test_a_fetched_wheel_that_changed_under_its_name_is_refused(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder))
+    world.build()
+    world.offers.clear()
+    (world.folder / "new").mkdir()
+    world.offer_wheel(make_wheel(world.folder / "new", files={"demo.py": b"OTHER = 1\n"}))
+    row = only(world.build())
+    assert row.status is Status.FAILED
+    assert "other content" in row.message
+    assert len(world.wheels()) == 1
+
+
+# planning, cancelling, bad input
+
+
+def test_a_plan_touches_nothing_but_the_cache(world: World) -> None:
+    world.offer_sdist()
+    plan = plan_run(world.settings(AMD312), listener=ignore, canceller=Canceller())
+    assert [decision.action for decision in plan.decisions] == [Action.BUILD]
+    assert not (world.folder / "wheelhouse").exists()
+    assert world.engine.built == []
+
+
+def test_upgrade_reaches_the_resolver(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder))
+    world.build()
+    world.build(upgrade=True)
+    assert world.upgrades == [False, True]
+
+
+def test_each_target_has_a_lock_of_its_own(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder))
+    world.offer_wheel(make_wheel(world.folder, name="old"), name="old")
+    world.only[AMD313] = ["demo"]
+    report = world.build(AMD312, AMD313)
+    assert [(row.name, row.target) for row in report.rows] == [("demo", AMD312), ("demo", AMD313), ("old", AMD312)]
+    assert "old" not in (world.folder / f"wheelhouse/pylock.{AMD313}.toml").read_text()
+
+
+def test_after_a_cancellation_the_wheelhouse_is_as_it_was_and_builds_are_kept(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("second")
+
+    def stop(work: Work) -> None:
+        if len(world.engine.built) == 2:
+            world.canceller.cancel()
+            world.canceller.check()
+
+    world.engine.fails = stop
+    with pytest.raises(Cancelled):
+        world.build()
+    assert (world.wheels(), lock_names(world)) == ([], [])
+    world.canceller, world.engine.fails = Canceller(), lambda _: None
+    report = world.build()
+    assert [row.status for row in report.rows] == [Status.READY, Status.READY]
+    assert len(world.engine.built) == 3
+
+
+def test_what_cannot_be_resolved_is_no_report(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_for(*_: object, **__: object) -> Lock:
+        raise ResolveError("no such package")
+
+    monkeypatch.setattr(run, "lock_for", lock_for)
+    with pytest.raises(ResolveError):
+        world.build()
+
+
+def test_a_damaged_wheel_of_the_wheelhouse_is_an_error_before_anything_is_done(world: World) -> None:
+    world.offer_sdist()
+    name = str(only(world.build()).filename)
+    (world.folder / "wheelhouse" / name).write_bytes(b"damaged")
+    with pytest.raises(DamagedError, match=name) as caught:
+        world.build()
+    assert caught.value.hint is not None
+    assert f"rm {world.folder / 'wheelhouse' / name}" in caught.value.hint
+
+
+def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) -> None:
+    world.offer_sdist()
+    name = str(only(world.build()).filename)
+    (world.folder / "wheelhouse" / name).unlink()
+    assert only(world.build()).status is Status.READY
+    assert world.wheels() == [name]
+    assert len(world.engine.built) == 1
+
+
+def test_another_engine_is_not_there_yet(world: World) -> None:
+    with pytest.raises(UsageError, match="the engine 'container' is not there yet"):
+        world.build(engine="container")
+
+
+def test_every_task_is_told_and_timed(world: World) -> None:
+    world.offer_sdist()
+    world.offer_wheel(make_wheel(world.folder, name="other"), name="other")
+    world.build(**WITH_IMPORTS)
+    finished = {event.job for event in world.told if isinstance(event, JobFinished)}
+    assert finished == {f"demo-1.0-{AMD312}", f"fetch-other-1.0-{ANY}.whl", f"import-{AMD312}"}
