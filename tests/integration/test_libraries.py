@@ -21,6 +21,7 @@ from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import find_rust
 from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig
 from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
+from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment
 from wheelhouse_builder.recipes.model import BuildSystem, CrateSource, LibraryRecipe, UrlSource
 from wheelhouse_builder.recipes.store import load_library
@@ -241,7 +242,7 @@ def test_waiting_for_another_build_ends_when_cancelled(lab: Lab) -> None:
     prefix = library_prefix(recipe, lab.tools(Arch.AARCH64), lab.cache)
     prefix.parent.mkdir(parents=True)
     canceller = Canceller()
-    with libraries._locked(prefix.with_name(f".{prefix.name}.lock"), Canceller()):
+    with locked(prefix.with_name(f".{prefix.name}.lock"), Canceller()):
         threading.Timer(0.2, canceller.cancel).start()
         with pytest.raises(Cancelled):
             lab.build(recipe, canceller)

@@ -51,7 +51,7 @@ def exclusive(
     def waiting() -> None:
         nonlocal told
         holder = read_holder(path) or "another process"
-        if not told:
+        if wait and not told:
             listener(Note(text=f"waiting for {holder}, which is writing to {path.parent.parent}"))
             told = True
         if time.monotonic() >= deadline:
