@@ -22,6 +22,7 @@ EXAMPLE = REPOSITORY / "examples/alpine-auth"
 TRIO = ("cffi", "bcrypt", "cryptography")
 BOTH = ("--arch", "amd64", "--arch", "arm64")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+ALL_OK = ["ok hash_password", "ok encrypt", "ok sign_token", "ok call_back"]
 NEWEST = [part for name in TRIO for part in ("-P", name)]
 
 
@@ -76,9 +77,7 @@ def test_pip_installs_it_and_the_program_runs(example: Path, arch: str, source: 
         /tmp/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check {source} -r /app/requirements.txt
         /tmp/venv/bin/python /app/app.py
     """
-    output = in_alpine("3.12", arch, script, (example, "/wheelhouse"), (EXAMPLE, "/app"))
-    for part in ("bcrypt", "Fernet", "JWT", "cffi"):
-        assert part.lower() in output.lower(), output
+    assert in_alpine("3.12", arch, script, (example, "/wheelhouse"), (EXAMPLE, "/app")).splitlines() == ALL_OK
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
@@ -89,7 +88,7 @@ def test_pip_accepts_the_hashes_beside_the_index(example: Path, arch: str) -> No
             --require-hashes --no-index --find-links /wheelhouse -r {lock}
         PYTHONPATH=/tmp/site python3 /app/app.py
     """
-    assert "ok" in in_alpine("3.12", arch, script, (example, "/wheelhouse"), (EXAMPLE, "/app"))
+    assert in_alpine("3.12", arch, script, (example, "/wheelhouse"), (EXAMPLE, "/app")).splitlines() == ALL_OK
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
@@ -108,7 +107,8 @@ def test_uv_installs_from_the_index(example: Path, arch: str, tmp_path: Path) ->
             --default-index file:///wheelhouse/simple -r /app/requirements.txt
         PYTHONPATH=/tmp/site python3 /app/app.py
     """
-    assert "ok" in in_alpine("3.12", arch, script, (example, "/wheelhouse"), (EXAMPLE, "/app"), (tmp_path, "/uv"))
+    mounts = ((example, "/wheelhouse"), (EXAMPLE, "/app"), (tmp_path, "/uv"))
+    assert in_alpine("3.12", arch, script, *mounts).splitlines() == ALL_OK
 
 
 def test_the_same_again_builds_and_downloads_nothing(whb: Whb, example: Path) -> None:
