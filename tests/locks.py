@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from packaging.pylock import Pylock
 
-from wheelhouse_builder.requirements import RequirementSet, read_requirements
+from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.lock import Lock
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wheelhouse_builder.requirements.model import RequirementSet
 
 TARGET = Target.parse("cp312-musllinux_1_2_aarch64")
 

@@ -15,12 +15,12 @@ from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Listener
-from wheelhouse_builder.format_control import FormatControl
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Plan, make_plan
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
-from wheelhouse_builder.requirements import RequirementSet, read_requirements
+from wheelhouse_builder.requirements.format_control import FormatControl
+from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.kept import lock_for
 from wheelhouse_builder.resolve.selection import Selection, select
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.settings import Settings
     from wheelhouse_builder.target import Target
 

@@ -21,8 +21,8 @@ from wheelhouse_builder import process
 from wheelhouse_builder.artifact import RemoteFile, Sdist, SourceTree, Wheel
 from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.events import Event, Note
-from wheelhouse_builder.format_control import FormatControl
-from wheelhouse_builder.requirements import read_requirements
+from wheelhouse_builder.requirements.format_control import FormatControl
+from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions, resolve, resolve_build_requirements

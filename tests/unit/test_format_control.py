@@ -8,7 +8,7 @@ from pip._internal.exceptions import CommandError
 from pip._internal.models.format_control import FormatControl as PipFormatControl
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.format_control import FormatControl
+from wheelhouse_builder.requirements.format_control import FormatControl
 
 NAMES = st.sampled_from(["cffi", "CFFI", "foo.bar", "foo-bar", ":all:", ":none:", ""])
 VALUES = st.lists(NAMES, min_size=1, max_size=4).map(",".join) | st.just("-x")

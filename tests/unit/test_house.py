@@ -27,7 +27,7 @@ STOREYS = (
     {"wheelhouse", "resolve", "diagnose"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings"},
     {"requirements", "elf", "locking"},
-    {"process", "files", "format_control", "target"},
+    {"process", "files", "target"},
     {"artifact", "events", "errors", "redact", "toml", "__init__"},
 )
 MODULES = {

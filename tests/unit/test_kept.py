@@ -8,7 +8,7 @@ import pytest
 
 from tests.locks import SDIST, TARGET, ask, lock
 from wheelhouse_builder.events import Event, Note
-from wheelhouse_builder.format_control import FormatControl
+from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.resolve import kept
 from wheelhouse_builder.resolve.kept import lock_for
 from wheelhouse_builder.resolve.uv import ResolveOptions
@@ -17,7 +17,7 @@ from wheelhouse_builder.target import Target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
 
 RESULT = lock(SDIST)

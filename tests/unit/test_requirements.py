@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.format_control import FormatControl
-from wheelhouse_builder.requirements import (
-    Option,
-    RequirementLine,
-    parse_requirements,
-    read_requirements,
-)
+from wheelhouse_builder.requirements.format_control import FormatControl
+from wheelhouse_builder.requirements.model import Option, RequirementLine
+from wheelhouse_builder.requirements.read import read_requirements
+from wheelhouse_builder.requirements.syntax import parse_requirements
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:

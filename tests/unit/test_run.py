@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wheelhouse_builder.engines.base import Work
-    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.uv import ResolveOptions
 
 AMD312, ARM312, AMD313, ARM313 = (

@@ -6,7 +6,7 @@ import pytest
 
 from tests.locks import GLIBC, LINUX, MUSL, OLD_MUSL, PURE, SDIST, TARGET, file, lock, wheels
 from wheelhouse_builder.artifact import Sdist, SourceTree, Wheel
-from wheelhouse_builder.format_control import FormatControl
+from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.resolve.selection import Selection, select
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from wheelhouse_builder.resolve.lock import filename_of
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
 
-    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
     from wheelhouse_builder.target import Target
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.requirements.model import RequirementSet
 
 # What of the user's environment may steer uv: where packages are, and how to get in there.
 # fmt: off

@@ -20,7 +20,7 @@ from wheelhouse_builder.resolve.uv import ResolveOptions, resolve
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wheelhouse_builder.requirements import RequirementSet
+    from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.target import Target
 
 _INDEX_VARIABLE = re.compile(r"(UV|PIP)_\w*(INDEX|FIND_LINKS)\w*")

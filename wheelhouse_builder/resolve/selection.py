@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from wheelhouse_builder.format_control import FormatControl
+    from wheelhouse_builder.requirements.format_control import FormatControl
     from wheelhouse_builder.resolve.lock import Lock
     from wheelhouse_builder.target import Target
 

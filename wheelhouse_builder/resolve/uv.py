@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder import process
 from wheelhouse_builder.errors import JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Listener, Note, ignore
-from wheelhouse_builder.format_control import FormatControl
 from wheelhouse_builder.redact import redact
-from wheelhouse_builder.requirements import RequirementSet
+from wheelhouse_builder.requirements.format_control import FormatControl
+from wheelhouse_builder.requirements.model import RequirementSet
 from wheelhouse_builder.resolve.hashes import enforce_hashes
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.lock import Lock, parse_lock
