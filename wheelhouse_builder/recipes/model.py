@@ -34,7 +34,7 @@ def _digest(recipe: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# ---- packages
+# Packages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def check_placeholders(recipe: PackageRecipe, table: Table) -> None:
                 raise table.wrong(key, f"nothing is known by the name {{{name}}}", hint=f"known: {', '.join(known)}")
 
 
-# ---- C libraries
+# C libraries
 
 
 class BuildSystem(StrEnum):

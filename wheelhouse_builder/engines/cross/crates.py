@@ -142,7 +142,7 @@ def _environment(home: Path) -> dict[str, str]:
     return base_environment(extra)
 
 
-# ---- the user's configuration of registries
+# The user's configuration of registries
 
 
 def _registry_settings(user_home: Path) -> str:

@@ -143,7 +143,7 @@ def _real_pyconfig(pyconfig: Path, multiarch: str) -> Path:
     return beside if multiarch and beside.is_file() else pyconfig
 
 
-# ---- the description of the target
+# The description of the target
 
 
 def describe_target(target: Target, host: HostPython, cache: Path, *, tree: Path | None = None) -> TargetPython:

@@ -121,7 +121,7 @@ def _require_programs(recipe: LibraryRecipe) -> None:
             )
 
 
-# ---- one build
+# One build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +256,7 @@ _BUILDERS: Mapping[BuildSystem, Callable[[_Build], None]] = {
 }
 
 
-# ---- what came out
+# What came out
 
 
 def _check(build: _Build) -> None:

@@ -154,7 +154,7 @@ def _ask(rustc: Path) -> dict[str, str]:
     return {name: answer[name] for name in ("release", "commit-hash", "host")} | {"sysroot": sysroot}
 
 
-# ---- the standard library for musl
+# The standard library for musl
 
 
 def ensure_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller, listener: Listener) -> None:
@@ -238,7 +238,7 @@ def _vendored(rust: Rust) -> list[str]:
     return ["--offline", *source]
 
 
-# ---- what a build needs
+# What a build needs
 
 
 def rust_environment(
