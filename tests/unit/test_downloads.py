@@ -212,7 +212,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(self: object, chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("wheelhouse_builder.sources.downloads._PartFile.write", full)
+    monkeypatch.setattr("wheelhouse_builder.sources.downloads.PartFile.write", full)
     with pytest.raises(JobError, match="no space left") as error:
         downloads(tmp_path, Server(whole)).fetch(sdist())
     assert "WHB_CACHE_DIR" in (error.value.hint or "")

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
@@ -22,6 +22,7 @@ from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.sources.part_file import PartFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,7 +81,7 @@ class Downloads:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(path.with_name(f"{path.name}.lock"), self.canceller), _PartFile(path) as part:
+            with locked(path.with_name(f"{path.name}.lock"), self.canceller), PartFile(path) as part:
                 if not _is_whole(path, file):  # another process may just have fetched it
                     self._fill(part, file, unquote(url.path) if url.scheme == "file" else None)
         except OSError as error:
@@ -93,7 +94,7 @@ class Downloads:
             client.close()
         self._made.clear()
 
-    def _fill(self, part: _PartFile, file: RemoteFile, local: str | None) -> None:
+    def _fill(self, part: PartFile, file: RemoteFile, local: str | None) -> None:
         resumed = part.size > 0
         self._get(part, file, local)
         if resumed and part.digest() != file.sha256:  # the old part was to blame, or so we hope
@@ -108,7 +109,7 @@ class Downloads:
             )
         part.complete()
 
-    def _get(self, part: _PartFile, file: RemoteFile, local: str | None) -> None:
+    def _get(self, part: PartFile, file: RemoteFile, local: str | None) -> None:
         if local is None:
             self._download(part, file)
             return
@@ -118,7 +119,7 @@ class Downloads:
             part.restart()
             self._copy(iter(lambda: stream.read(CHUNK_BYTES), b""), part, file)
 
-    def _download(self, part: _PartFile, file: RemoteFile) -> None:
+    def _download(self, part: PartFile, file: RemoteFile) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             self.canceller.check()
             try:
@@ -133,7 +134,7 @@ class Downloads:
                 self.pause(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
         return None
 
-    def _receive(self, part: _PartFile, file: RemoteFile) -> None:
+    def _receive(self, part: PartFile, file: RemoteFile) -> None:
         """One request, for what is still missing."""
         import httpx  # noqa: PLC0415 - heavy, and only needed here
 
@@ -156,7 +157,7 @@ class Downloads:
         if file.size is not None and part.size < file.size:
             raise _TransientError(f"the connection ended after {part.size} of {file.size} bytes")
 
-    def _copy(self, chunks: Iterator[bytes], part: _PartFile, file: RemoteFile) -> None:
+    def _copy(self, chunks: Iterator[bytes], part: PartFile, file: RemoteFile) -> None:
         for chunk in chunks:
             self.canceller.check()
             part.write(chunk)
@@ -197,54 +198,6 @@ def credentials_for(index_urls: Iterable[str], netrc_file: Path | None = None) -
         if parts.hostname and parts.username:
             found[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
     return found
-
-
-class _PartFile:
-    """`<final>.part`, for whoever holds the lock, and beside it the ETag that a resumed request needs."""
-
-    def __init__(self, final: Path) -> None:
-        self._final = final
-        self._part = final.with_name(f"{final.name}.part")
-        self._note = final.with_name(f"{final.name}.etag")
-
-    def __enter__(self) -> Self:
-        self._stream: IO[bytes] = self._part.open("ab")
-        self.size = self._stream.tell()
-        self.validator = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        if not self.size:
-            self._part.unlink(missing_ok=True)
-
-    def restart(self) -> None:
-        """Throw away what is there."""
-        self._stream.truncate(0)
-        self._note.unlink(missing_ok=True)
-        self.size, self.validator = 0, ""
-
-    def remember(self, validator: str) -> None:
-        """Keep what tells the server which content the part is of. Weak ETags do not (RFC 9110, 13.1.5)."""
-        self.validator = "" if validator.startswith("W/") else validator
-        self._note.write_text(self.validator, encoding="utf-8")
-
-    def write(self, chunk: bytes) -> None:
-        self._stream.write(chunk)
-        self.size += len(chunk)
-
-    def digest(self) -> str:
-        """sha256 of the whole part, read back from the disk: what has the final name is what was checked."""
-        self._stream.flush()
-        return sha256_of(self._part)
-
-    def complete(self) -> None:
-        """Give the part its final name, for good."""
-        os.fsync(self._stream.fileno())
-        self._part.chmod(0o644)
-        self._part.replace(self._final)
-        self.size = 0
-        self._note.unlink(missing_ok=True)
 
 
 def _is_whole(path: Path, file: RemoteFile) -> bool:
