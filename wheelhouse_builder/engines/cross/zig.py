@@ -30,19 +30,49 @@ if TYPE_CHECKING:
 #   -Wno-date-time     zig turns __DATE__ into an error
 _FLAGS = "-g0 -s -Wno-date-time"
 
-# Build systems add a target of their own spelling (cc-rs passes a Rust triple): only ours counts.
-_COMPILER = """\
-#!/bin/sh
+# Build systems add a target of their own spelling (cc-rs passes a Rust triple): only ours counts. They also name
+# processors in gcc's words, where zig has its own (cpu_features, and underscores in names); `native` would be the
+# processor of the machine that happens to build, and -mtune, which zig takes for -march, changes no result.
+_FILTER = r"""#!/bin/sh
+cpu() {
+  name=$1 features=
+  case $name in *+*) features=${name#*+} name=${name%%+*} ;; esac
+  while :; do
+    case $name in *-*) name=${name%%-*}_${name#*-} ;; *) break ;; esac
+  done
+  case $name in
+    armv8_a) name=generic ;;
+    armv[89]*_a)
+      level=${name#armv}
+      level=${level%_a}
+      case $level in *.*) level=${level%.*}_${level#*.} ;; esac
+      name=generic+v${level}a ;;
+  esac
+  IFS=+
+  for feature in $features; do
+    case $feature in
+      fp16) name=$name+fullfp16 ;;
+      simd) name=$name+neon ;;
+      no*) name=$name-${feature#no} ;;
+      *) name=$name+$feature ;;
+    esac
+  done
+  unset IFS
+}
 skip=
 for argument do
   shift
   if [ -n "$skip" ]; then skip=; continue; fi
   case $argument in
-    --target=*) ;;
+    --target=*|-mtune=*|-march=native|-mcpu=native) ;;
     -target|--target) skip=1 ;;
+    -march=*|-mcpu=*) cpu "${argument#*=}"; set -- "$@" "${argument%%=*}=$name" ;;
     *) set -- "$@" "$argument" ;;
   esac
 done
+"""
+
+_COMPILER = """\
 exec {zig} {command} -target {target} {flags} "$@" -fno-sanitize=all
 """
 
@@ -127,8 +157,8 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     program = shlex.quote(str(zig))
     target = arch.multiarch
     files = {
-        "bin/cc": _COMPILER.format(zig=program, command="cc", target=target, flags=_FLAGS),
-        "bin/c++": _COMPILER.format(zig=program, command="c++", target=target, flags=_FLAGS),
+        "bin/cc": _FILTER + _COMPILER.format(zig=program, command="cc", target=target, flags=_FLAGS),
+        "bin/c++": _FILTER + _COMPILER.format(zig=program, command="c++", target=target, flags=_FLAGS),
         "bin/ar": _TOOL.format(zig=program, command="ar"),
         "bin/ranlib": _TOOL.format(zig=program, command="ranlib"),
         "config.site": _CONFIG_SITE.format(target=target, machine=platform.machine()),
