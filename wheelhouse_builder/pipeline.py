@@ -144,6 +144,7 @@ class Pipeline:
             raw.path,
             work.target,
             library_dirs=raw.library_dirs,
+            source_tree=work.tree,
             scratch=scratch,
             epoch=work.epoch,
             log=work.log,

@@ -8,7 +8,7 @@ import json
 import random
 import stat
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,8 +20,6 @@ from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, stable_sbom, with_build
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EPOCH = 1_700_000_000
 MEMBERS = {"demo/__init__.py": b"", "demo/tool": b"#!/bin/sh\n", "demo/data.bin": bytes(range(256)) * 9000}
@@ -203,3 +201,12 @@ def test_two_dist_info_folders_are_refused(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, files={"other-1.0.dist-info/METADATA": b""})
     with pytest.raises(JobError, match=r"2 \.dist-info folders"):
         canonicalise(wheel, tmp_path / "out", epoch=EPOCH)
+
+
+def test_an_sbom_forgets_where_the_wheel_was_built() -> None:
+    documents = []
+    for tree in (Path("/tmp/one/tree"), Path("/home/other")):
+        document = {"bomFormat": "CycloneDX", "bom-ref": f"path+file://{tree}/src/rust#x@1"}
+        documents.append(stable_sbom(json.dumps(document).encode(), 0, tree))
+    assert documents[0] == documents[1]
+    assert b"path+file:///source/src/rust#x@1" in documents[0]

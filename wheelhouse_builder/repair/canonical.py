@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import time
 import uuid
 import zipfile
@@ -30,11 +31,14 @@ _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _MAX_SBOM_BYTES = 64 << 20
 
 
-def canonicalise(source: Path, destination_dir: Path, *, epoch: int, build: int | None = None) -> Path:
+def canonicalise(
+    source: Path, destination_dir: Path, *, epoch: int, build: int | None = None, source_tree: Path | None = None
+) -> Path:
     """Write the canonical form of the wheel `source` into `destination_dir` and return its path.
 
     `epoch` is the time of all members, in seconds since 1970 (clamped to what zip can tell: 1980 to 2107). `build` sets
-    the build tag, in the file name and in WHEEL. Members are streamed; no whole file is held in memory.
+    the build tag, in the file name and in WHEEL. `source_tree` is where the wheel was built: SBOMs forget it. Members
+    are streamed; no whole file is held in memory.
     Raises `JobError` for a file that is no wheel, or one with unsafe members.
     """
     destination = destination_dir / (source.name if build is None else with_build(source.name, build))
@@ -47,7 +51,7 @@ def canonicalise(source: Path, destination_dir: Path, *, epoch: int, build: int 
                 continue
             content: Iterable[bytes] = archive.read(old, info)
             if name.startswith("sboms/") and name.endswith(".json") and info.file_size <= _MAX_SBOM_BYTES:
-                content = [stable_sbom(b"".join(content), epoch)]
+                content = [stable_sbom(b"".join(content), epoch, source_tree)]
             elif name == "WHEEL" and build is not None:
                 content = [_with_build_line(b"".join(content), build)]
             executable = archive.mode_of(info) == 0o755
@@ -82,8 +86,13 @@ def with_build(filename: str, build: int) -> str:
     return "-".join([*parts[:2], str(build), *parts[-3:]])
 
 
-def stable_sbom(content: bytes, epoch: int) -> bytes:
-    """A CycloneDX document with the serial number and time that follow from its content; anything else unchanged."""
+def stable_sbom(content: bytes, epoch: int, source_tree: Path | None = None) -> bytes:
+    """A CycloneDX document with the serial number and time that follow from its content; anything else unchanged.
+
+    Cargo's identifiers of local crates hold the path of the source tree (maturin's SBOM): `/source` stands for it.
+    """
+    if source_tree is not None:
+        content = content.replace(os.fsencode(source_tree), b"/source")
     with contextlib.suppress(ValueError):  # not JSON: somebody else's format
         document = json.loads(content)
         if isinstance(document, dict) and document.get("bomFormat") == "CycloneDX":

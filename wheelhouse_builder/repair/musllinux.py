@@ -38,6 +38,7 @@ def repair(
     target: Target,
     *,
     library_dirs: Sequence[Path],
+    source_tree: Path | None = None,
     scratch: Path,
     epoch: int,
     log: Path,
@@ -45,15 +46,16 @@ def repair(
 ) -> Path:
     """Make `raw` (tagged `linux_<arch>`, `musllinux_*_<arch>` or `any`) a canonical wheel under `scratch`.
 
-    `library_dirs` are the only folders whose shared libraries may be grafted; nothing is taken from the host. `epoch`
-    is the time of all members in seconds since 1970. A wheel tagged `any` is only put into canonical form.
+    `library_dirs` are the only folders whose shared libraries may be grafted; nothing is taken from the host.
+    `source_tree` is where the wheel was built: the output forgets it. `epoch` is the time of all members in seconds
+    since 1970. A wheel tagged `any` is only put into canonical form.
     Raises `JobError` when the wheel cannot be repaired: wrong platform, nothing compiled in it, a library not found, a
     tag newer than the target's.
     """
     out = scratch / "repaired"
     out.mkdir(parents=True)
     if _platforms(raw) == {"any"}:
-        return canonicalise(raw, out, epoch=epoch)
+        return canonicalise(raw, out, epoch=epoch, source_tree=source_tree)
     _require_platform(raw, target)
     tree = scratch / "tree"
     tree.mkdir()
@@ -71,7 +73,7 @@ def repair(
         grafted = tools.graft(prepared, libraries, scratch / "audited", epoch)
     except JobError as error:
         raise _explained(error, raw, found, log) from error
-    return canonicalise(grafted, out, epoch=epoch)
+    return canonicalise(grafted, out, epoch=epoch, source_tree=source_tree)
 
 
 class _Tools:
