@@ -20,7 +20,6 @@ from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, stable_sbom, with_build
 
-
 EPOCH = 1_700_000_000
 MEMBERS = {"demo/__init__.py": b"", "demo/tool": b"#!/bin/sh\n", "demo/data.bin": bytes(range(256)) * 9000}
 
