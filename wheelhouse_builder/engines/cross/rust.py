@@ -282,7 +282,7 @@ def _wrappers(rust: Rust, tools: ZigTools) -> Path:
     wrapper = shlex.quote(_cargo_zigbuild())
     zig_host = f"{wrapper} zig {{}} -- -target {rust.host.split('-', 1)[0]}-linux-gnu"
     host_c, host_cxx = shutil.which("gcc") or shutil.which("cc"), shutil.which("g++") or shutil.which("c++")
-    sysroot = rust.own_sysroot if _has_std(rust.own_sysroot, tools.arch) else rust.sysroot
+    sysroot = rust.sysroot if _has_std(rust.sysroot, tools.arch) else rust.own_sysroot
     files = {
         "cargo": _PROGRAM.format(program=shlex.quote(str(rust.cargo))),
         "rustc": _RUSTC.format(rustc=shlex.quote(str(rust.rustc)), sysroot=shlex.quote(str(sysroot))),
