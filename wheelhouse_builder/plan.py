@@ -7,7 +7,7 @@ architecture follow each other, lowest Python first, because an abi3 or pure whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -36,7 +36,7 @@ class Action(StrEnum):
 
 
 class Known(Protocol):
-    """A wheel that is there already (`wheelhouse.records.StoredWheel`)."""
+    """A wheel that is there already: `wheelhouse.records.StoredWheel`, or `builds.Build`."""
 
     @property
     def filename(self) -> str: ...
@@ -103,7 +103,7 @@ class Plan:
 
     decisions: tuple[Decision, ...] = ()
     jobs: tuple[Job, ...] = ()
-    targets: tuple[Target, ...] = field(default=())
+    targets: tuple[Target, ...] = ()
 
     def of(self, action: Action) -> tuple[Decision, ...]:
         """The decisions of one kind."""

@@ -78,7 +78,6 @@ class _Run:
     def of(cls, settings: Settings, listener: Listener, canceller: Canceller) -> _Run:
         if settings.engine != "cross":
             raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
-        wheelhouse = Wheelhouse(settings.wheelhouse)
         requirements = read_requirements(
             settings.requirements, constraints=settings.constraints, extra=settings.packages
         )
@@ -90,35 +89,12 @@ class _Run:
             listener=listener,
             canceller=canceller,
         )
-        engine = CrossEngine(
-            cache=settings.cache,
-            jobs=settings.jobs,
-            canceller=canceller,
-            listener=listener,
-            resolving=replace(resolving, format_control=FormatControl()),
-            target_trees=settings.cross.target_trees,
-            package_tables=settings.package_tables,
-        )
-        pipeline = Pipeline(
-            engine=engine,
-            downloads=Downloads(
-                settings.cache,
-                offline=settings.offline,
-                canceller=canceller,
-                listener=listener,
-                credentials=credentials_for(index_urls(requirements)),
-            ),
-            builds=Builds(settings.cache),
-            cache=settings.cache,
-            logs=wheelhouse.logs,
-            musl_floor=settings.musl_floor or DEFAULT_FLOOR,
-            canceller=canceller,
-        )
+        wheelhouse = Wheelhouse(settings.wheelhouse)
         return cls(
             settings=settings,
             requirements=requirements,
             wheelhouse=wheelhouse,
-            pipeline=pipeline,
+            pipeline=_pipeline(settings, resolving, wheelhouse),
             resolving=resolving,
             listener=listener,
             canceller=canceller,
@@ -180,6 +156,34 @@ class _Run:
         if isinstance(event, JobFinished):
             self.seconds[event.job] = event.seconds
         self.listener(event)
+
+
+def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse) -> Pipeline:
+    engine = CrossEngine(
+        cache=settings.cache,
+        jobs=settings.jobs,
+        canceller=resolving.canceller,
+        listener=resolving.listener,
+        resolving=replace(resolving, format_control=FormatControl()),  # what is asked for speaks not of build tools
+        target_trees=settings.cross.target_trees,
+        package_tables=settings.package_tables,
+    )
+    downloads = Downloads(
+        settings.cache,
+        offline=settings.offline,
+        canceller=resolving.canceller,
+        listener=resolving.listener,
+        credentials=credentials_for(index_urls(resolving.indexes)),
+    )
+    return Pipeline(
+        engine=engine,
+        downloads=downloads,
+        builds=Builds(settings.cache),
+        cache=settings.cache,
+        logs=wheelhouse.logs,
+        musl_floor=settings.musl_floor or DEFAULT_FLOOR,
+        canceller=resolving.canceller,
+    )
 
 
 def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, list[str]]:

@@ -190,6 +190,11 @@ class Target:
         return self.arch.multiarch
 
     @property
+    def zig_target(self) -> str:
+        """What `zig cc -target` wants."""
+        return self.multiarch
+
+    @property
     def rust_triple(self) -> str:
         """`aarch64-unknown-linux-musl`"""
         return self.arch.rust_triple
@@ -203,6 +208,11 @@ class Target:
     def docker_platform(self) -> str:
         """`linux/arm64`"""
         return f"linux/{self.arch.docker}"
+
+    @property
+    def cibuildwheel_identifier(self) -> str:
+        """`cp312-musllinux_aarch64`"""
+        return f"{self.interpreter}-musllinux_{self.arch}"
 
     @property
     def libc_soname(self) -> str:

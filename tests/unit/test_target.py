@@ -85,9 +85,10 @@ def test_every_spelling() -> None:
     assert target.ext_suffix == ".cpython-312-aarch64-linux-musl.so"
     assert target.sysconfig_platform == "linux-aarch64"
     assert target.sysconfigdata_name == "_sysconfigdata__linux_aarch64-linux-musl"
-    assert target.multiarch == "aarch64-linux-musl"
+    assert target.multiarch == target.zig_target == "aarch64-linux-musl"
     assert target.rust_triple == target.uv_platform == "aarch64-unknown-linux-musl"
     assert target.docker_platform == "linux/arm64"
+    assert target.cibuildwheel_identifier == "cp312-musllinux_aarch64"
     assert target.libc_soname == "libc.musl-aarch64.so.1"
 
 

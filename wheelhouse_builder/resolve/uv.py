@@ -28,7 +28,6 @@ from wheelhouse_builder.resolve.lock import Lock, parse_lock
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.target import Target
 
 _PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
@@ -45,7 +44,7 @@ class ResolveOptions:
     format_control: FormatControl = field(default_factory=FormatControl)
     indexes: RequirementSet = field(default_factory=RequirementSet)  # their index options hold for build requirements
     listener: Listener = ignore
-    canceller: Canceller | None = None
+    canceller: process.Canceller = field(default_factory=process.Canceller)
 
 
 def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions) -> Lock:
