@@ -55,6 +55,7 @@ class FakeEngine:
     tag: Callable[[Target], str] = own_abi
     symbol: str = "PyLong_FromLong"  # what the extension calls
     revision: str = "1"
+    version: str | None = None  # of the wheels, if not that of the source
     fails: Callable[[Work], None] = lambda _: None  # may raise
     built: list[Work] = field(default_factory=list)
     name: str = "fake"
@@ -70,7 +71,7 @@ class FakeEngine:
         files = {"demo.py": f"# revision {self.revision}\n".encode()}
         if (tag := self.tag(work.target)) != ANY:
             files["demo.so"] = extension(work.target, symbol=self.symbol)
-        version = str(work.source.version)
+        version = self.version or str(work.source.version)
         wheel = make_wheel(work.scratch, name=work.source.name, version=version, tag=tag, files=files)
         return RawWheel(path=wheel, library_dirs=(), build_lock=work.build_lock or BUILD_LOCK)
 
@@ -85,6 +86,7 @@ def repair_nothing(
     target: Target,
     *,
     library_dirs: Sequence[Path],
+    source_tree: Path,
     scratch: Path,
     epoch: int,
     log: Path,

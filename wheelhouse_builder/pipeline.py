@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.artifact import Sdist, Source
+from packaging.utils import parse_wheel_filename
+
+from wheelhouse_builder.artifact import Sdist, Source, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
@@ -99,6 +101,7 @@ class Pipeline:
             phase=phase,
         )
         raw = self.engine.build(work)
+        require_identity(raw.path.name, job.source)
         wheel = self._repair(raw, work)
         phase("verify")
         self._verify(wheel, job.target, native=native)
@@ -183,6 +186,16 @@ class Pipeline:
             return JobError(message, hint=error.hint, log=log, tail=error.tail)
         return JobError(
             f"{message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
+        )
+
+
+def require_identity(filename: str, source: Source) -> None:
+    """Refuse a wheel of another project or version than its source, as pip does. Raises `JobError`."""
+    name, version, _, _ = parse_wheel_filename(filename)
+    if name != source.name or source.version not in (None, version):
+        raise JobError(
+            f"the build made {filename}, which is not {describe(source)}",
+            hint="a version that is taken from version control has to be given to the build (docs: write a recipe)",
         )
 
 

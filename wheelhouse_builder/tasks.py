@@ -18,7 +18,7 @@ from wheelhouse_builder.schedule.queue import Lane, Task
 from wheelhouse_builder.verify.alpine import NoAlpine, find_alpine
 from wheelhouse_builder.verify.imports import check_imports
 from wheelhouse_builder.verify.loader import check_loader
-from wheelhouse_builder.verify.verdict import Verdict
+from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,5 +201,13 @@ def verdicts_of(provided: Provided, target: Target, ended: Ended) -> tuple[Verdi
     """What was found out about a wheel on one target in this run."""
     loader = tuple(verdict for verdict in provided.verdicts if verdict.target == str(target))
     imports = ended.get(Tasks.import_task(target))
+    if isinstance(imports, WhbError):
+        return (*loader, _not_done(target, imports))
     imported = imports.get(provided.path.name) if isinstance(imports, Mapping) else None
     return (*loader, imported) if imported else loader
+
+
+def _not_done(target: Target, error: WhbError) -> Verdict:
+    """An import check that began and came to no end proves nothing, so the wheel does not pass it."""
+    problem = f"the import check could not be done: {error.message}"
+    return Verdict(check=Check.IMPORT, target=str(target), method=Method.STATIC, environment="", problems=(problem,))

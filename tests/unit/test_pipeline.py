@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import replace
@@ -260,6 +261,36 @@ def test_a_wheel_that_would_not_load_fails(pipeline: Pipeline, engine: FakeEngin
         run(pipeline, job(pipeline, source))
     assert "__explicit_bzero_chk" in caught.value.tail
     assert pipeline.builds.all() == ()
+
+
+def test_a_wheel_of_another_version_than_its_source_fails(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    """What setuptools-scm makes of an sdist that lacks its version."""
+    engine.version = "0.0.0"
+    with pytest.raises(JobError, match=r"made demo-0\.0\.0-.*, which is not demo 1\.0"):
+        run(pipeline, job(pipeline, source))
+    assert pipeline.builds.all() == ()
+
+
+@pytest.mark.parametrize(
+    ("filename", "fits"),
+    [
+        ("Demo_pkg-1.0-py3-none-any.whl", True),
+        ("demo_pkg-1.0.0-py3-none-any.whl", True),
+        ("demo_pkg-1.0+local-py3-none-any.whl", False),
+        ("demo-1.0-py3-none-any.whl", False),
+    ],
+)
+def test_names_and_versions_are_compared_as_such(filename: str, fits: bool) -> None:
+    tree = SourceTree(name=canonicalize_name("demo-pkg"), version=Version("1.0"), path="/x", digest="d" * 64)
+    with contextlib.nullcontext() if fits else pytest.raises(JobError):
+        module.require_identity(filename, tree)
+
+
+def test_a_source_without_a_version_may_come_to_any() -> None:
+    tree = SourceTree(name=canonicalize_name("demo"), version=None, path="/x", digest="d" * 64)
+    module.require_identity("demo-7-py3-none-any.whl", tree)
 
 
 def test_a_source_that_changed_on_the_index_fails(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:

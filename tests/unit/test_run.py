@@ -381,6 +381,21 @@ def test_without_alpine_the_loaders_word_counts_and_it_is_said(world: World, mon
     assert warnings == [f"{AMD312}: no import check, only the loader's: no docker"]
 
 
+def test_an_import_check_that_breaks_off_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.offer_sdist()
+
+    def breaks(*_: object, **__: object) -> dict[str, Verdict]:
+        raise JobError("docker went away")
+
+    monkeypatch.setattr(tasks, "check_imports", breaks)
+    row = only(world.build(**WITH_IMPORTS))
+    assert (row.status, row.message) == (Status.FAILED, "the import check could not be done: docker went away")
+    assert world.wheels() == []
+    monkeypatch.setattr(tasks, "check_imports", world.check_imports)
+    assert only(world.build(**WITH_IMPORTS)).status is Status.READY
+    assert len(world.engine.built) == 1
+
+
 def test_a_wheel_of_the_wheelhouse_is_checked_for_a_new_target_and_keeps_its_evidence(world: World) -> None:
     world.offer_sdist()
     world.engine.tag = abi3
