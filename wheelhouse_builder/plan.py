@@ -145,9 +145,11 @@ def _decide(
     if choice is None:
         return decided(Action.IMPOSSIBLE, selection.reason), None
     if isinstance(choice, Wheel):
-        if same := next((wheel for wheel in stored if wheel.sha256 == choice.sha256), None):
-            reason = "in the wheelhouse: the upstream wheel"
-            return decided(Action.REUSE, reason, filename=same.filename, size=same.size), None
+        same = next((wheel for wheel in stored if wheel.sha256 == choice.sha256), None)
+        taken = next((wheel for wheel in stored if wheel.filename == choice.filename and wheel.built_for), None)
+        if there := same or taken:
+            why = "the upstream wheel" if same else "built from source under the name that the upstream wheel has"
+            return decided(Action.REUSE, f"in the wheelhouse: {why}", filename=there.filename, size=there.size), None
         more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
         return decided(Action.FETCH, selection.reason, **more), None
     if built := best(built_from(choice, target, stored, request_key)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sysconfig
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
     run = _Run.of(settings, listener, canceller)
-    with run.wheelhouse.lock(listener=listener, canceller=canceller):
+    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
         return run.build()
 
 

@@ -86,6 +86,14 @@ def test_another_wheel_of_that_name_is_not() -> None:
     assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.FETCH
 
 
+def test_a_wheel_that_was_built_under_the_name_of_the_upstream_one_stays() -> None:
+    """Who drops --no-binary later: a name stands for one content, so the upstream wheel could not be taken in."""
+    stored = built(wheel().filename, AMD312)
+    decision = only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key))
+    assert (decision.action, decision.filename) == (Action.REUSE, stored.filename)
+    assert "built from source" in decision.reason
+
+
 def test_a_source_is_built_once_for_each_target() -> None:
     plan = make_plan({ARM312: [offer(SDIST)], AMD312: [offer(SDIST)]}, [], [], key)
     assert [decision.action for decision in plan.decisions] == [Action.BUILD, Action.BUILD]

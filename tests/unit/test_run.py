@@ -438,6 +438,17 @@ def test_a_rebuild_with_other_inputs_gets_a_build_tag(world: World) -> None:
     assert len(world.engine.built) == 2
 
 
+def test_after_building_from_source_the_upstream_wheel_of_that_name_is_not_wanted(world: World) -> None:
+    world.offer_sdist()
+    name = str(only(world.build()).filename)
+    world.offers.clear()
+    (world.folder / "upstream").mkdir()
+    files = {"demo.so": extension(AMD312)}
+    world.offer_wheel(make_wheel(world.folder / "upstream", tag=own_abi(AMD312), files=files))
+    row = only(world.build())
+    assert (row.action, row.status, row.filename) == (Action.REUSE, Status.READY, name)
+
+
 def test_a_fetched_wheel_that_changed_under_its_name_is_refused(world: World) -> None:
     world.offer_wheel(make_wheel(world.folder))
     world.build()
