@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -490,6 +491,23 @@ def test_nothing_is_left_in_the_work_folder(built: Built, whb: Whb) -> None:
     assert len(sources) == len(PROJECTS)
     left = [path.name for path in (whb.cache / "work").iterdir() if path.name.startswith(sources)]
     assert {name.rpartition(".")[2] for name in left} == {"lock"}
+
+
+def test_two_runs_at_once_build_each_job_once(whb: Whb, tmp_path: Path) -> None:
+    """Two wheelhouses, one cache: the one that comes second waits and takes what the first made."""
+    archive = sdist(tmp_path, "shared", c_extension("shared") | {"stamp": str(tmp_path.stat().st_mtime_ns)})
+    (tmp_path / "requirements.txt").write_text(f"./{archive.name}\n")
+
+    def build(name: str) -> int:
+        arguments = ("build", "requirements.txt", "--python", "3.12", "--arch", "arm64", "--wheelhouse", name)
+        return whb(*arguments, cwd=tmp_path, WHB_VERIFY_ENGINE="off").returncode
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(build, ("one", "other"))) == [0, 0]
+    contents = {path.read_bytes() for path in tmp_path.glob("*/shared-1.0-*.whl")}
+    assert len(contents) == 1
+    logs = [path for path in tmp_path.glob("*/.whb/logs/shared-*.log") if path.stat().st_size]
+    assert len(logs) == 1
 
 
 # ---- a target tree of the user's own
