@@ -257,6 +257,16 @@ def test_what_is_no_wheel_is_refused(name: str) -> None:
         check_tag(name, ARM)
 
 
+def test_the_newest_python_of_a_version_manager_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    for version in ("3.12.9", "3.12.10", "3.13.1"):
+        program = tmp_path / f"versions/{version}/bin/python3.12"
+        program.parent.mkdir(parents=True)
+        program.touch()
+    found = [path.parts[-3] for origin, path in interpreter._candidates((3, 12), tmp_path) if origin == "pyenv"]
+    assert found == ["3.12.10", "3.12.9"]
+
+
 def test_debians_header_leads_to_the_one_of_the_architecture(tmp_path: Path) -> None:
     generic = tmp_path / "python3.11/pyconfig.h"
     real = tmp_path / "x86_64-linux-gnu/python3.11/pyconfig.h"

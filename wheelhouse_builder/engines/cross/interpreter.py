@@ -111,8 +111,13 @@ def _candidates(python: tuple[int, int], cache: Path) -> Iterator[tuple[str, Pat
         "/usr/local": (Path("/usr/local/bin"), name),
     }
     for origin, (place, pattern) in managed.items():
-        for path in sorted(place.glob(pattern), reverse=True):
+        for path in sorted(place.glob(pattern), key=_numbers, reverse=True):
             yield origin, path
+
+
+def _numbers(path: Path) -> list[int]:
+    """What sorts 3.12.10 after 3.12.9."""
+    return [int(number) for number in re.findall(r"\d+", str(path))]
 
 
 def _probe(path: Path, origin: str, cache: Path) -> HostPython | None:
