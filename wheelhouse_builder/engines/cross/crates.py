@@ -7,7 +7,6 @@ compilers, linkers and flags in there must not steer a build.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import tomllib
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import DownloadError, JobError, UsageError
-from wheelhouse_builder.files import write_atomically
+from wheelhouse_builder.files import sha256_of, write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.sources.archives import unpack_sdist
 from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
@@ -50,40 +50,44 @@ def fetch_crate(
         return unpacked
     unpacked.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix=".fetch-") as scratch:
-        prepare_cargo_home(cache / "cargo")
-        vendored = _vendor(source, Path(scratch), cargo, cache / "cargo", log, canceller, offline)
-        actual = json.loads((vendored / ".cargo-checksum.json").read_bytes()).get("package")
-        if actual != source.sha256:
+        archive = _fetch_archive(source, Path(scratch), cargo, cache / "cargo", log, canceller, offline)
+        if (actual := sha256_of(archive)) != source.sha256:
             raise DownloadError(
                 f"crate {source.crate} {source.version}: its sha256 is {actual}, the recipe says {source.sha256}",
                 hint="either the recipe or the registry's mirror is wrong; nothing of it was used",
                 log=log,
             )
         try:
-            vendored.rename(unpacked)
+            unpack_sdist(archive, Path(scratch) / "unpacked").rename(unpacked)
         except OSError:
             if not unpacked.is_dir():  # another process was first
                 raise
     return unpacked
 
 
-def _vendor(
+def _fetch_archive(
     source: CrateSource, scratch: Path, cargo: Path, home: Path, log: Path, canceller: Canceller, offline: bool
 ) -> Path:
+    """The `.crate` file in cargo's own cache. Not `cargo vendor`: before 1.86 it leaves out files that crates carry."""
+    prepare_cargo_home(home)
     (scratch / "lib.rs").touch()
-    (scratch / "Cargo.toml").write_text(
+    manifest = scratch / "Cargo.toml"
+    manifest.write_text(
         '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[lib]\npath = "lib.rs"\n[workspace]\n'
         f'[dependencies]\n{source.crate} = "={source.version.partition("+")[0]}"\n',
         encoding="utf-8",
     )
-    argv = [str(cargo), "vendor", "--quiet", *(["--offline"] if offline else []), "vendor"]
+    message = f"crate {source.crate} {source.version} cannot be fetched"
     try:
-        run(argv, env=_environment(home), cwd=scratch, log=log, canceller=canceller, what=f"fetching {source.crate}")
+        _fetch(manifest, cargo, home, log, canceller, offline=offline, locked=False)
     except JobError as error:
         hint = "there is no network in offline mode: run once without --offline" if offline else "see the log"
-        message = f"crate {source.crate} {source.version} cannot be fetched"
         raise DownloadError(message, hint=hint, log=log, tail=error.tail) from error
-    return scratch / "vendor" / source.crate
+    found = sorted((home / "registry/cache").glob(f"*/{source.crate}-{source.version}.crate"))
+    if not found:
+        hint = "a mirror that is a folder of unpacked crates does not do: give cargo a registry or a local-registry"
+        raise DownloadError(message, hint=hint, log=log)
+    return next((archive for archive in found if sha256_of(archive) == source.sha256), found[0])
 
 
 def prefetch_crates(
