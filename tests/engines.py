@@ -60,8 +60,8 @@ class FakeEngine:
     built: list[Work] = field(default_factory=list)
     name: str = "fake"
 
-    def fingerprint(self, source: Source, target: Target) -> Mapping[str, str] | None:
-        return {"revision": self.revision}
+    def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
+        return ({"revision": self.revision},)
 
     def build(self, work: Work) -> RawWheel:
         self.built.append(work)
@@ -73,7 +73,12 @@ class FakeEngine:
             files["demo.so"] = extension(work.target, symbol=self.symbol)
         version = self.version or str(work.source.version)
         wheel = make_wheel(work.scratch, name=work.source.name, version=version, tag=tag, files=files)
-        return RawWheel(path=wheel, library_dirs=(), build_lock=work.build_lock or BUILD_LOCK)
+        return RawWheel(
+            path=wheel,
+            library_dirs=(),
+            build_lock=work.build_lock or BUILD_LOCK,
+            fingerprint={"revision": self.revision},
+        )
 
     @property
     def targets(self) -> list[Target]:

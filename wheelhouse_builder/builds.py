@@ -78,14 +78,10 @@ class Builds:
         (folder / _RECORD).unlink(missing_ok=True)
         return None
 
-    def seconds(self, name: str) -> float | None:
-        """How long the last build of this package took."""
-        times = [
-            (self._root / build.request_key / _RECORD, build.seconds)
-            for build in self.all()
-            if parse_wheel_filename(build.filename)[0] == name
-        ]
-        return max(times, key=lambda found: found[0].stat().st_mtime)[1] if times else None
+    def seconds(self) -> dict[str, float]:
+        """How long the last build of each package took."""
+        builds = sorted(self.all(), key=lambda build: (self._root / build.request_key / _RECORD).stat().st_mtime)
+        return {parse_wheel_filename(build.filename)[0]: build.seconds for build in builds}
 
     def lock(self, key: str) -> str | None:
         """The build requirements of an earlier build with this request key."""

@@ -27,7 +27,7 @@ from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.verify.native import native_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.sources.downloads import Downloads
@@ -48,14 +48,13 @@ class Pipeline:
     musl_floor: str
     canceller: Canceller
 
-    def request_key(self, source: Source, target: Target) -> str | None:
-        """The digest of all that shapes a build before its build requirements are known (`plan.KeyMaker`)."""
-        fingerprint = self.engine.fingerprint(source, target)
-        if fingerprint is None:
-            return None
-        return request_key(
-            {"source": source.source_id, "target": str(target), "engine": self.engine.name, **fingerprint}
-        )
+    def request_keys(self, source: Source, target: Target) -> tuple[str, ...]:
+        """The digests of all that shapes a build before its build requirements are known (`plan.KeyMaker`)."""
+        return tuple(self._key(source, target, shape) for shape in self.engine.fingerprints(source, target))
+
+    def _key(self, source: Source, target: Target, fingerprint: Mapping[str, str]) -> str:
+        own = {"source": source.source_id, "target": str(target), "engine": self.engine.name}
+        return request_key({**own, **fingerprint})
 
     def log(self, job: Job) -> Path:
         """The job's log file."""
@@ -80,7 +79,7 @@ class Pipeline:
 
     def _earlier(self, job: Job) -> tuple[Build, Path] | None:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
-        found = best(built_from(job.source, job.target, self.builds.all(), self.request_key))
+        found = best(built_from(job.source, job.target, self.builds.all(), self.request_keys))
         path = self.builds.path(found) if found else None
         return (found, path) if found and path else None
 
@@ -97,7 +96,7 @@ class Pipeline:
             scratch=scratch,
             log=self.log(job),
             epoch=epoch,
-            build_lock=self.builds.lock(job.request_key),
+            build_lock=next(filter(None, map(self.builds.lock, job.request_keys)), None),
             phase=phase,
         )
         raw = self.engine.build(work)
@@ -162,13 +161,14 @@ class Pipeline:
             )
 
     def _store(self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float) -> Build:
+        key = self._key(job.source, job.target, raw.fingerprint)
         build = Build(
             filename=wheel.name,
             sha256=sha256_of(wheel),
             size=wheel.stat().st_size,
             source_sha256=job.source.source_id,
-            request_key=job.request_key,
-            build_key=build_key(job.request_key, raw.build_lock),
+            request_key=key,
+            build_key=build_key(key, raw.build_lock),
             built_for=str(job.target),
             engine=self.engine.name,
             seconds=seconds,

@@ -56,9 +56,12 @@ K = TypeVar("K", bound=Known)
 
 
 class KeyMaker(Protocol):
-    """The digest of all that shapes a build before its build requirements are known; None if it cannot be told here."""
+    """The digests of all that shapes a build before its build requirements are known: one for each way it may go.
 
-    def __call__(self, source: Source, target: Target) -> str | None: ...
+    None where this machine cannot build for the target.
+    """
+
+    def __call__(self, source: Source, target: Target) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class Job:
 
     source: Source
     target: Target
-    request_key: str
+    request_keys: tuple[str, ...]  # the wheel will have one of them
     after: tuple[str, ...] = ()
 
     @property
@@ -114,14 +117,14 @@ def make_plan(
     selections: Mapping[Target, Iterable[Selection]],
     stored: Sequence[Known],
     cached: Sequence[Known],
-    request_key: KeyMaker,
+    request_keys: KeyMaker,
 ) -> Plan:
     """Decide for each selection. `stored` is what the wheelhouse holds, `cached` what any earlier run built here."""
     decisions: list[Decision] = []
     jobs: dict[str, Job] = {}
     everything = [(selection, target) for target, offered in selections.items() for selection in offered]
     for selection, target in sorted(everything, key=lambda pair: (pair[0].name, pair[1])):
-        decision, job = _decide(selection, target, stored, cached, request_key)
+        decision, job = _decide(selection, target, stored, cached, request_keys)
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
@@ -129,7 +132,7 @@ def make_plan(
 
 
 def _decide(
-    selection: Selection, target: Target, stored: Sequence[Known], cached: Sequence[Known], request_key: KeyMaker
+    selection: Selection, target: Target, stored: Sequence[Known], cached: Sequence[Known], request_keys: KeyMaker
 ) -> tuple[Decision, Job | None]:
     def decided(action: Action, reason: str, **more: object) -> Decision:
         return Decision(
@@ -152,19 +155,19 @@ def _decide(
             return decided(Action.REUSE, f"in the wheelhouse: {why}", filename=there.filename, size=there.size), None
         more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
         return decided(Action.FETCH, selection.reason, **more), None
-    if built := best(built_from(choice, target, stored, request_key)):
+    if built := best(built_from(choice, target, stored, request_keys)):
         reason = "in the wheelhouse: built from this source"
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
-    key = request_key(choice, target)
-    if key is None:
+    keys = request_keys(choice, target)
+    if not keys:
         return decided(Action.IMPOSSIBLE, f"no toolchain for {target} (`whb doctor` says more)"), None
-    job = Job(source=choice, target=target, request_key=key)
-    if best(built_from(choice, target, cached, request_key)):
+    job = Job(source=choice, target=target, request_keys=keys)
+    if best(built_from(choice, target, cached, request_keys)):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job
     return decided(Action.BUILD, selection.reason, job=job.id), job
 
 
-def built_from(source: Source, target: Target, known: Iterable[K], request_key: KeyMaker) -> list[K]:
+def built_from(source: Source, target: Target, known: Iterable[K], request_keys: KeyMaker) -> list[K]:
     """The wheels built from this source with today's inputs that install on the target.
 
     A wheel built for another target counts when its tags fit (abi3, pure): then the key of *that* target decides.
@@ -175,7 +178,7 @@ def built_from(source: Source, target: Target, known: Iterable[K], request_key: 
         if wheel.source_sha256 == source.source_id
         and wheel.built_for is not None
         and target.fits(_tags(wheel.filename))
-        and wheel.request_key == request_key(source, Target.parse(wheel.built_for))
+        and wheel.request_key in request_keys(source, Target.parse(wheel.built_for))
     ]
 
 

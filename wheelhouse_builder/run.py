@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.admission import admit_all
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
+from wheelhouse_builder.engines.cross.environment import sandbox
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.events import Event, JobFinished, Listener
+from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
 from wheelhouse_builder.pipeline import Pipeline
-from wheelhouse_builder.plan import Plan, make_plan
+from wheelhouse_builder.plan import Action, Plan, make_plan
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
 from wheelhouse_builder.requirements.format_control import FormatControl
@@ -109,7 +110,7 @@ class _Run:
         self.wheelhouse.require_sound()
         selections = self._selections()
         return make_plan(
-            selections, self.wheelhouse.wheels(), self.pipeline.builds.all(), cache(self.pipeline.request_key)
+            selections, self.wheelhouse.wheels(), self.pipeline.builds.all(), cache(self.pipeline.request_keys)
         )
 
     def _selections(self) -> Mapping[Target, list[Selection]]:
@@ -130,6 +131,9 @@ class _Run:
     def build(self) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan()
+        if plan.of(Action.BUILD) and not sandbox():
+            text = "builds run with network and may leave processes behind: `whb doctor` says why"
+            self.listener(Note(text=text, level=Level.WARNING))
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
         tasks = Tasks(
             plan=plan,

@@ -105,7 +105,10 @@ def parse_path(text: str) -> Path:
     """A path, `~` expanded. Raises `UsageError`."""
     if not text or "\0" in text:
         raise UsageError(f"{text!r} is not a path")
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # `~name` of nobody
+        raise UsageError(f"{text!r} is not a path: there is no such user") from None
 
 
 def _parse_musl(text: str) -> tuple[int, int]:

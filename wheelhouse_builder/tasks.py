@@ -62,6 +62,7 @@ class Tasks:
 
     def all(self) -> list[Task[Result]]:
         """Every task, with what it waits for."""
+        known = self.pipeline.builds.seconds()
         fetches: dict[Wheel, list[Target]] = defaultdict(list)
         unproved: dict[str, list[Target]] = defaultdict(list)
         for decision in self.plan.decisions:
@@ -72,7 +73,7 @@ class Tasks:
         return [
             *(self._fetch(wheel, targets) for wheel, targets in fetches.items()),
             *(self._check(filename, targets) for filename, targets in unproved.items()),
-            *map(self._job, self.plan.jobs),
+            *(self._job(job, known) for job in self.plan.jobs),
             *filter(None, map(self._imports, self.plan.targets)),
         ]
 
@@ -93,11 +94,16 @@ class Tasks:
         return f"import-{target}"
 
     def _is_unproved(self, decision: Decision) -> bool:
-        """Whether the wheelhouse has the wheel, but nobody has looked whether it loads on this target."""
+        """Whether the wheelhouse has the wheel, but nobody has looked whether it loads there with this musl."""
         if decision.action is not Action.REUSE or decision.job:
             return False
-        verdicts = self.stored[str(decision.filename)].verdicts
-        return not any(verdict.target == str(decision.target) for verdict in verdicts)
+        floor = f"musl {self.pipeline.musl_floor},"
+        return not any(
+            verdict.target == str(decision.target)
+            and verdict.check is Check.LOADER
+            and verdict.environment.startswith(floor)
+            for verdict in self.stored[str(decision.filename)].verdicts
+        )
 
     def _loader(self, wheel: Path, targets: list[Target], native: bool | None = None) -> tuple[Verdict, ...]:
         floor = self.pipeline.musl_floor
@@ -120,7 +126,7 @@ class Tasks:
 
         return Task(id=f"check-{filename}", title=f"check {filename}", run=check)
 
-    def _job(self, job: Job) -> Task[Result]:
+    def _job(self, job: Job, known: Mapping[str, float]) -> Task[Result]:
         def build(phase: Callable[[str], None], _: Ended) -> Provided:
             done, path = self.pipeline.run(job, phase)
             return _proved(Provided(path=path, verdicts=self._loader(path, [job.target], done.native), build=done))
@@ -131,7 +137,7 @@ class Tasks:
             title=f"{'build' if builds else 'reuse'} {job.title}",
             run=build,
             after=job.after,
-            seconds=self.pipeline.builds.seconds(job.source.name) or _SECONDS_TO_BUILD,
+            seconds=known.get(job.source.name, _SECONDS_TO_BUILD),
             log=self.pipeline.log(job),
         )
 

@@ -65,19 +65,19 @@ def make_engine(cache: str = "/cache", **settings: object) -> CrossEngine:
 
 
 def test_where_things_lie_and_how_many_run_at_once_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = make_engine().fingerprint(SDIST, ARM)
+    before = make_engine().fingerprints(SDIST, ARM)
     monkeypatch.setattr(module, "find_python", lambda python, cache: replace(HOST, path=Path("/opt/python")))
     monkeypatch.setattr(module, "find_rust", lambda cache: replace(RUST, rustc=Path("/opt/rustc"), cache=Path("/x")))
     offline = ResolveOptions(cache=Path("/elsewhere"), offline=True)
-    assert make_engine("/elsewhere", jobs=64, resolving=offline).fingerprint(SDIST, ARM) == before
+    assert make_engine("/elsewhere", jobs=64, resolving=offline).fingerprints(SDIST, ARM) == before
 
 
 def test_without_a_compiler_or_a_host_python_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setattr(module, "zig_version", lambda: None)
-        assert make_engine().fingerprint(SDIST, ARM) is None
+        assert make_engine().fingerprints(SDIST, ARM) == ()
     monkeypatch.setattr(module, "find_python", lambda python, cache: None)
-    assert make_engine().fingerprint(SDIST, ARM) is None
+    assert make_engine().fingerprints(SDIST, ARM) == ()
 
 
 @pytest.mark.parametrize(
@@ -91,23 +91,32 @@ def test_without_a_compiler_or_a_host_python_there_is_none(monkeypatch: pytest.M
     ],
 )
 def test_the_tools_matter(monkeypatch: pytest.MonkeyPatch, function: str, answer: object) -> None:
-    before = make_engine().fingerprint(SDIST, ARM)
+    before = make_engine().fingerprints(SDIST, ARM)
     monkeypatch.setattr(module, function, lambda *_: answer)
-    assert make_engine().fingerprint(SDIST, ARM) != before
+    assert make_engine().fingerprints(SDIST, ARM) != before
+
+
+def test_another_rust_leaves_builds_without_rust_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, rusty = make_engine().fingerprints(SDIST, ARM)
+    monkeypatch.setattr(module, "find_rust", lambda cache: replace(RUST, version="1.97.0"))
+    assert make_engine().fingerprints(SDIST, ARM)[0] == plain
+    assert make_engine().fingerprints(SDIST, ARM)[1] != rusty
+    monkeypatch.setattr(module, "find_rust", lambda cache: None)
+    assert make_engine().fingerprints(SDIST, ARM) == (plain,)
 
 
 def test_a_recipe_matters_for_its_package_alone() -> None:
     other = replace(SDIST, name=canonicalize_name("other"))
     plain, told = make_engine(), make_engine(package_tables={"demo": {"libraries": ["zlib"]}})
-    assert told.fingerprint(SDIST, ARM) != plain.fingerprint(SDIST, ARM)
-    assert told.fingerprint(other, ARM) == plain.fingerprint(other, ARM)
+    assert told.fingerprints(SDIST, ARM) != plain.fingerprints(SDIST, ARM)
+    assert told.fingerprints(other, ARM) == plain.fingerprints(other, ARM)
 
 
 def test_a_target_tree_matters_by_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "tree_identity", lambda target, tree: f"content of {tree.name}")
-    plain = make_engine().fingerprint(SDIST, ARM)
+    plain = make_engine().fingerprints(SDIST, ARM)
     here, there, other = (
-        make_engine(target_trees={str(ARM): Path(tree)}).fingerprint(SDIST, ARM)
+        make_engine(target_trees={str(ARM): Path(tree)}).fingerprints(SDIST, ARM)
         for tree in ("/here/musl", "/there/musl", "/here/other")
     )
     assert here == there

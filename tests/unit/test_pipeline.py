@@ -72,9 +72,9 @@ def pipeline(tmp_path: Path, engine: FakeEngine) -> Pipeline:
 
 
 def job(pipeline: Pipeline, source: Source, target: Target = AMD312) -> Job:
-    key = pipeline.request_key(source, target)
-    assert key is not None
-    return Job(source=source, target=target, request_key=key)
+    keys = pipeline.request_keys(source, target)
+    assert keys
+    return Job(source=source, target=target, request_keys=keys)
 
 
 def run(pipeline: Pipeline, job: Job) -> Path:
@@ -98,10 +98,10 @@ def test_a_build_is_stored_with_all_that_is_known_of_it(pipeline: Pipeline, sour
     assert wheel.name == build.filename == "demo-1.0-cp312-cp312-musllinux_1_2_x86_64.whl"
     assert (build.sha256, build.size) == (sha256_of(wheel), wheel.stat().st_size)
     assert (build.source_sha256, build.built_for, build.engine) == (source.source_id, str(AMD312), "fake")
-    assert build.request_key == wanted.request_key
+    assert build.request_key == wanted.request_keys[0]
     assert build.native
     assert pipeline.builds.all() == (build,)
-    assert pipeline.builds.lock(wanted.request_key) == BUILD_LOCK
+    assert pipeline.builds.lock(wanted.request_keys[0]) == BUILD_LOCK
 
 
 def test_the_engine_gets_a_source_of_its_own_and_its_time(
@@ -168,7 +168,7 @@ def test_other_inputs_are_another_build(pipeline: Pipeline, engine: FakeEngine, 
     engine.revision = "2"
     second = job(pipeline, source)
     run(pipeline, second)
-    assert first.request_key != second.request_key
+    assert set(first.request_keys).isdisjoint(second.request_keys)
     assert len(engine.built) == 2
     assert len(pipeline.builds.all()) == 2
 
@@ -187,9 +187,9 @@ def test_a_damaged_build_is_built_again_with_the_same_build_requirements(
 def test_the_key_does_not_depend_on_the_environment(
     pipeline: Pipeline, source: Source, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    before = job(pipeline, source).request_key
+    before = job(pipeline, source).request_keys
     monkeypatch.setenv(name, "/somewhere/else")
-    assert job(pipeline, source).request_key == before
+    assert job(pipeline, source).request_keys == before
 
 
 # failures
@@ -366,4 +366,4 @@ def test_the_build_cache_holds_whole_builds_and_nothing_else(
 ) -> None:
     wanted = job(pipeline, source)
     run(pipeline, wanted)
-    assert os.listdir(tmp_path / "cache/builds") == [wanted.request_key]  # noqa: PTH208 - names are enough
+    assert os.listdir(tmp_path / "cache/builds") == [wanted.request_keys[0]]  # noqa: PTH208 - names are enough

@@ -27,8 +27,8 @@ class Stored:
     size: int = 1
 
 
-def key(source: Source, target: Target) -> str | None:
-    return f"key of {source.source_id} for {target}"
+def keys(source: Source, target: Target) -> tuple[str, ...]:
+    return f"plain key of {source.source_id} for {target}", f"with Rust, key of {source.source_id} for {target}"
 
 
 SDIST = Sdist(
@@ -51,7 +51,9 @@ def offer(choice: Wheel | Source | None, reason: str = "because") -> Selection:
 
 
 def built(filename: str, target: Target) -> Stored:
-    return Stored(filename=filename, source_sha256=SDIST.sha256, request_key=key(SDIST, target), built_for=str(target))
+    return Stored(
+        filename=filename, source_sha256=SDIST.sha256, request_key=keys(SDIST, target)[1], built_for=str(target)
+    )
 
 
 def only(plan: Plan) -> Decision:
@@ -60,12 +62,12 @@ def only(plan: Plan) -> Decision:
 
 
 def test_nothing_fits() -> None:
-    decision = only(make_plan({AMD312: [offer(None, "no sdist")]}, [], [], key))
+    decision = only(make_plan({AMD312: [offer(None, "no sdist")]}, [], [], keys))
     assert (decision.action, decision.reason, decision.job) == (Action.IMPOSSIBLE, "no sdist", None)
 
 
 def test_a_wheel_that_fits_is_fetched() -> None:
-    plan = make_plan({AMD312: [offer(wheel())]}, [], [], key)
+    plan = make_plan({AMD312: [offer(wheel())]}, [], [], keys)
     assert only(plan).action is Action.FETCH
     assert only(plan).wheel == wheel()
     assert plan.jobs == ()
@@ -73,29 +75,29 @@ def test_a_wheel_that_fits_is_fetched() -> None:
 
 def test_the_same_upstream_wheel_in_the_wheelhouse_is_reused() -> None:
     stored = Stored(filename=wheel().filename, sha256=wheel().sha256)
-    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.REUSE
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], keys)).action is Action.REUSE
 
 
 def test_the_same_content_is_reused_under_the_name_that_the_wheelhouse_has_for_it() -> None:
     stored = Stored(filename="cffi-2.1-py3-none-any.whl", sha256=wheel().sha256)
-    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).filename == stored.filename
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], keys)).filename == stored.filename
 
 
 def test_another_wheel_of_that_name_is_not() -> None:
     stored = Stored(filename=wheel().filename, sha256="c" * 64)
-    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key)).action is Action.FETCH
+    assert only(make_plan({AMD312: [offer(wheel())]}, [stored], [], keys)).action is Action.FETCH
 
 
 def test_a_wheel_that_was_built_under_the_name_of_the_upstream_one_stays() -> None:
     """Who drops --no-binary later: a name stands for one content, so the upstream wheel could not be taken in."""
     stored = built(wheel().filename, AMD312)
-    decision = only(make_plan({AMD312: [offer(wheel())]}, [stored], [], key))
+    decision = only(make_plan({AMD312: [offer(wheel())]}, [stored], [], keys))
     assert (decision.action, decision.filename) == (Action.REUSE, stored.filename)
     assert "built from source" in decision.reason
 
 
 def test_a_source_is_built_once_for_each_target() -> None:
-    plan = make_plan({ARM312: [offer(SDIST)], AMD312: [offer(SDIST)]}, [], [], key)
+    plan = make_plan({ARM312: [offer(SDIST)], AMD312: [offer(SDIST)]}, [], [], keys)
     assert [decision.action for decision in plan.decisions] == [Action.BUILD, Action.BUILD]
     assert {job.target for job in plan.jobs} == {AMD312, ARM312}
     assert {decision.job for decision in plan.decisions} == {job.id for job in plan.jobs}
@@ -103,7 +105,7 @@ def test_a_source_is_built_once_for_each_target() -> None:
 
 
 def test_the_next_python_waits_for_the_lower_one_of_the_same_architecture() -> None:
-    plan = make_plan({target: [offer(SDIST)] for target in (AMD313, ARM313, AMD312, ARM312)}, [], [], key)
+    plan = make_plan({target: [offer(SDIST)] for target in (AMD313, ARM313, AMD312, ARM312)}, [], [], keys)
     after = {job.target: job.after for job in plan.jobs}
     assert after == {
         AMD312: (),
@@ -115,7 +117,7 @@ def test_the_next_python_waits_for_the_lower_one_of_the_same_architecture() -> N
 
 def test_a_build_with_the_same_key_is_reused() -> None:
     stored = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
-    plan = make_plan({AMD312: [offer(SDIST)]}, [stored], [], key)
+    plan = make_plan({AMD312: [offer(SDIST)]}, [stored], [], keys)
     assert only(plan).action is Action.REUSE
     assert only(plan).filename == stored.filename
     assert plan.jobs == ()
@@ -123,18 +125,18 @@ def test_a_build_with_the_same_key_is_reused() -> None:
 
 def test_a_build_with_another_key_is_not() -> None:
     stored = replace(built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312), request_key="of yesterday")
-    assert only(make_plan({AMD312: [offer(SDIST)]}, [stored], [], key)).action is Action.BUILD
+    assert only(make_plan({AMD312: [offer(SDIST)]}, [stored], [], keys)).action is Action.BUILD
 
 
 def test_an_abi3_build_serves_a_newer_python_but_no_other_architecture() -> None:
     stored = built("cffi-2.1-cp312-abi3-musllinux_1_2_x86_64.whl", AMD312)
-    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], key)
+    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], keys)
     assert {d.target: d.action for d in plan.decisions} == {AMD313: Action.REUSE, ARM313: Action.BUILD}
 
 
 def test_a_pure_build_serves_every_target() -> None:
     stored = built("cffi-2.1-py3-none-any.whl", AMD312)
-    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], key)
+    plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], keys)
     assert {d.action for d in plan.decisions} == {Action.REUSE}
 
 
@@ -142,17 +144,17 @@ def test_the_highest_build_tag_is_taken() -> None:
     first = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
     second = built("cffi-2.1-2-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
     tenth = built("cffi-2.1-10-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
-    assert only(make_plan({AMD312: [offer(SDIST)]}, [first, tenth, second], [], key)).filename == tenth.filename
+    assert only(make_plan({AMD312: [offer(SDIST)]}, [first, tenth, second], [], keys)).filename == tenth.filename
 
 
 def test_the_build_cache_of_another_wheelhouse_is_taken_through_a_job() -> None:
     cached = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
-    plan = make_plan({AMD312: [offer(SDIST)]}, [], [cached], key)
+    plan = make_plan({AMD312: [offer(SDIST)]}, [], [cached], keys)
     assert only(plan).action is Action.REUSE
     assert [job.id for job in plan.jobs] == [only(plan).job]
 
 
 def test_without_a_toolchain_a_source_is_impossible_but_a_stored_build_of_it_is_not_asked_for() -> None:
-    decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: None))
+    decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: ()))
     assert decision.action is Action.IMPOSSIBLE
     assert str(AMD312) in decision.reason

@@ -130,6 +130,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(run, "lock_for", made.lock_for)
     monkeypatch.setattr(run, "find_python", lambda python, cache: None)
     monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
+    monkeypatch.setattr(run, "sandbox", lambda: ("unshare", "--net"))
     monkeypatch.setattr(pipeline, "repair", repair_nothing)
     monkeypatch.setattr(tasks, "check_imports", made.check_imports)
     monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: FakeAlpine())
@@ -303,7 +304,7 @@ def test_nothing_that_fits_is_impossible(world: World) -> None:
 
 def test_without_a_toolchain_a_source_is_impossible(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.offer_sdist()
-    monkeypatch.setattr(FakeEngine, "fingerprint", lambda self, source, target: None)
+    monkeypatch.setattr(FakeEngine, "fingerprints", lambda self, source, target: ())
     row = only(world.build())
     assert row.status is Status.IMPOSSIBLE
     assert "whb doctor" in row.message
@@ -524,6 +525,13 @@ def test_a_damaged_wheel_of_the_wheelhouse_is_an_error_before_anything_is_done(w
         world.build()
     assert caught.value.hint is not None
     assert f"rm {world.folder / 'wheelhouse' / name}" in caught.value.hint
+
+
+def test_builds_without_a_sandbox_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "sandbox", lambda: ())
+    world.offer_sdist()
+    world.build()
+    assert [event.text for event in world.told if isinstance(event, Note) and "with network" in event.text]
 
 
 def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) -> None:

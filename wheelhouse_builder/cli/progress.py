@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli.console import Console
     from wheelhouse_builder.events import Listener
 
-_STYLES = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.BLOCKED: "yellow", Outcome.CANCELLED: "yellow"}
+_STYLES = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.CANCELLED: "yellow"}
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class RawWheel:
     path: Path
     library_dirs: tuple[Path, ...]  # where libraries to be grafted may be found
     build_lock: str  # the build requirements that were installed, with hashes
+    fingerprint: Mapping[str, str]  # the one of `Engine.fingerprints` that holds for it
 
 
 class Engine(Protocol):
@@ -43,8 +44,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """`cross` or `container`: part of each record."""
 
-    def fingerprint(self, source: Source, target: Target) -> Mapping[str, str] | None:
-        """All of the engine that shapes the result, as text; None if it cannot build for the target here.
+    def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
+        """All of the engine that shapes the result, as text; nothing if it cannot build for the target here.
+
+        One for each way that a build may go, since only the build itself knows whether it takes Rust.
 
         Starts no subprocess that an earlier call has not paid for: planning calls it.
         """

@@ -60,7 +60,7 @@ def _row(row: Row) -> Data:
 def plan_data(plan: Plan) -> Data:
     """A plan: decisions and the jobs that they need."""
     jobs = [
-        {"id": job.id, "name": job.source.name, "target": str(job.target), "key": job.request_key, "after": job.after}
+        {"id": job.id, "name": job.source.name, "target": str(job.target), "keys": job.request_keys, "after": job.after}
         for job in plan.jobs
     ]
     return {

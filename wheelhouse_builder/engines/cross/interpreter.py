@@ -214,9 +214,14 @@ def _describe(
     return described
 
 
+def pyconfig_text() -> str:
+    """The text of `pyconfig.toml`: part of the build key."""
+    return (resources.files(__package__) / "pyconfig.toml").read_text(encoding="utf-8")
+
+
 def musl_pyconfig(text: str, target: Target) -> str:
     """A glibc host's pyconfig.h → the target's."""
-    table = tomllib.loads((resources.files(__package__) / "pyconfig.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(pyconfig_text())
     for name, value in (table["musl"] | table[str(target.arch)]).items():
         line = rf"^(#\s*define {name}\b.*|/\*\s*#\s*undef {name} \*/|#\s*undef {name})$"
         wanted = f"/* #undef {name} */" if value is False else f"#define {name} {value}"

@@ -186,6 +186,11 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     )
 
 
+def wrappers_text() -> str:
+    """What the wrappers are made of, without the paths of this machine: part of the build key."""
+    return f"{_FLAGS}\n{_FILTER}{_COMPILER}{_TOOL}{_CONFIG_SITE}"
+
+
 def zig_caches(cache: Path) -> dict[str, str]:
     """Where zig keeps objects and its own libraries: below whb's cache, for all builds."""
     folder = str(cache / "zig")
