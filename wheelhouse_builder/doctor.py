@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
-from wheelhouse_builder.engines.cross.environment import sandbox
 from wheelhouse_builder.engines.cross.install import install_python
+from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.process import base_environment, run
@@ -183,10 +183,10 @@ def _program(name: str, purpose: str) -> Finding:
 
 
 def _sandbox() -> Finding:
-    command = sandbox()
-    if command:
-        return _ok("sandbox", "builds have no network" + (" and cannot outlive whb" if "--pid" in command else ""))
-    detail = "builds can reach the network: this machine does not let `unshare` make namespaces"
+    found = sandbox()
+    if found.files:
+        return _ok("sandbox", f"builds {found.told}")
+    detail = f"builds {found.told}, and nothing else holds them" if found else "nothing holds builds"
     return _limited("sandbox", detail, "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
 
 

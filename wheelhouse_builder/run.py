@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.admission import admit_all
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
-from wheelhouse_builder.engines.cross.environment import sandbox
 from wheelhouse_builder.engines.cross.interpreter import find_python
+from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
 from wheelhouse_builder.pipeline import Pipeline
@@ -131,9 +131,9 @@ class _Run:
     def build(self) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan()
-        if plan.of(Action.BUILD) and not sandbox():
-            text = "builds run with network and may leave processes behind: `whb doctor` says why"
-            self.listener(Note(text=text, level=Level.WARNING))
+        if plan.of(Action.BUILD) and not sandbox().files:
+            held = sandbox().told or "are not held at all"
+            self.listener(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
         tasks = Tasks(
             plan=plan,

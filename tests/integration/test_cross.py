@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import zipfile
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.conftest import REPOSITORY
 from tests.integration.projects import MODULE, c_extension, sdist
 from wheelhouse_builder.elf import read_elf
 from wheelhouse_builder.engines.cross import zig
-from wheelhouse_builder.engines.cross.environment import sandbox
 from wheelhouse_builder.engines.cross.interpreter import describe_target, find_python
+from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.process import base_environment, run
 from wheelhouse_builder.target import Arch, Target
@@ -244,9 +246,47 @@ def test_the_sandbox_has_no_network_and_process_numbers_of_its_own() -> None:
         port = server.getsockname()[1]
         socket.create_connection(("127.0.0.1", port), timeout=10).close()
         connect = f"import socket; print(socket.socket().connect_ex(('127.0.0.1', {port})))"
-        assert run([*sandbox(), sys.executable, "-c", connect], env=base_environment()).output.strip() != "0"
-    pid, interfaces, proc = run([*sandbox(), sys.executable, "-c", script], env=base_environment()).output.split()
+        held = sandbox().around([sys.executable, "-c", connect], [])
+        assert run(held, env=base_environment()).output.strip() != "0"
+    held = sandbox().around([sys.executable, "-c", script], [])
+    pid, interfaces, proc = run(held, env=base_environment()).output.split()
     assert (pid, interfaces, proc) == ("1", "['lo']", "True")
+
+
+def test_the_sandbox_lets_nothing_be_written_but_where_it_may(tmp_path: Path) -> None:
+    mine, yours = tmp_path / "mine", tmp_path / "yours"
+    mine.mkdir()
+    yours.mkdir()
+    script = (
+        "import os, sys\n"
+        "for folder in sys.argv[1:]:\n"
+        "    try: open(os.path.join(folder, 'whb-was-here'), 'w').close(); print('written')\n"
+        "    except OSError as error: print(error.strerror)\n"
+    )
+    folders = [str(mine), str(yours), str(Path.home()), "/etc", str(REPOSITORY)]
+    held = sandbox().around([sys.executable, "-c", script, *folders], [mine])
+    output = run(held, env=base_environment(), cwd=mine).output.splitlines()
+    assert output == ["written", *["Read-only file system"] * 4]
+    assert (mine / "whb-was-here").exists()
+    (mine / "after").touch()
+    (yours / "after").touch()
+
+
+def test_the_sandbox_of_a_user_who_is_not_root(tmp_path: Path) -> None:
+    """The same isolation through a user namespace, and inside it the user is the user."""
+    probe = (
+        "from wheelhouse_builder.engines.cross.sandbox import sandbox; from wheelhouse_builder.process import *; "
+        "held = sandbox(); print(held.told); print(run(held.around(['id', '-u'], []), env=base_environment()).output)"
+    )
+    package = tmp_path / "package"
+    shutil.copytree(REPOSITORY / "wheelhouse_builder", package / "wheelhouse_builder")
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o055)
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    done = run([*user, "/usr/bin/python3", "-c", probe], env={**base_environment(), "PYTHONPATH": str(package)})
+    told, uid = done.output.splitlines()[:2]
+    assert "cannot write outside their folders" in told
+    assert uid == "65534"
 
 
 # ---- builds

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,9 @@ from wheelhouse_builder.engines.cross.interpreter import (
     musl_pyconfig,
     tree_identity,
 )
+from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.target import Arch, Target
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ARM = Target.parse("cp312-musllinux_1_2_aarch64")
 AMD = Target.parse("cp312-musllinux_1_2_x86_64")
@@ -275,3 +274,18 @@ def test_debians_header_leads_to_the_one_of_the_architecture(tmp_path: Path) -> 
         path.touch()
     assert interpreter._real_pyconfig(generic, "x86_64-linux-gnu") == real
     assert interpreter._real_pyconfig(real, "") == real
+
+
+# the sandbox
+
+
+def test_what_is_around_a_command() -> None:
+    whole = Sandbox(prefix=("unshare", "--net", "--pid"), files=("sh", "ro.sh"), inner=("unshare", "--map-user=7"))
+    assert whole.around(["python", "x"], [Path("/work")]) == (
+        ["unshare", "--net", "--pid", "sh", "ro.sh", "/work", "--", "unshare", "--map-user=7", "python", "x"]
+    )
+    assert Sandbox(prefix=("unshare", "--net")).around(["python"], [Path("/work")]) == ["unshare", "--net", "python"]
+    assert Sandbox().around(["python"], [Path("/work")]) == ["python"]
+    assert not Sandbox()
+    assert whole.told == "have no network, cannot outlive whb, cannot write outside their folders"
+    assert Sandbox().told == ""

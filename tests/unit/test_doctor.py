@@ -15,6 +15,7 @@ from wheelhouse_builder import doctor
 from wheelhouse_builder.cli import main
 from wheelhouse_builder.doctor import State, inspect, install
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
+from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Event, Note
 from wheelhouse_builder.process import Canceller
@@ -40,7 +41,7 @@ class Machine:
         self.std_is_to_be_had = True
         self.pythons = {(3, 12)}
         self.free = 50 << 30
-        self.sandbox: tuple[str, ...] = ("/usr/bin/unshare", "--net")
+        self.sandbox = Sandbox(prefix=("/usr/bin/unshare", "--net"), files=("sh", "sandbox.sh"))
         self.alpine = True
         self.commands: list[str] = []
 
@@ -122,7 +123,8 @@ def test_a_complete_machine(machine: Machine, settings: Settings) -> None:
         ("std", {Arch.AARCH64}, {"Rust for amd64 musl": State.MISSING}),
         ("pythons", set(), {"Python 3.12": State.MISSING}),
         ("programs", {"make"}, {"perl": State.MISSING}),
-        ("sandbox", (), {"sandbox": State.LIMITED}),
+        ("sandbox", Sandbox(), {"sandbox": State.LIMITED}),
+        ("sandbox", Sandbox(prefix=("unshare", "--net")), {"sandbox": State.LIMITED}),
         ("free", 2 << 30, {"disk space": State.LIMITED}),
         ("free", 1 << 20, {"disk space": State.MISSING}),
         ("alpine", False, {f"Alpine, Python 3.12, {arch.docker}": State.LIMITED for arch in Arch}),
@@ -195,7 +197,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    machine.sandbox = ()
+    machine.sandbox = Sandbox()
     machine.rust = not missing
     assert main(["doctor", "--python", "3.12", "--cache-dir", "cache"]) == code
     out, err = capsys.readouterr()

@@ -14,6 +14,7 @@ from tests.engines import FakeEngine, abi3, extension, own_abi, pure, repair_not
 from tests.integration.projects import c_extension, sdist
 from tests.wheels import ANY, make_wheel
 from wheelhouse_builder import pipeline, run, tasks
+from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError, UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
 from wheelhouse_builder.plan import Action
@@ -130,7 +131,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(run, "lock_for", made.lock_for)
     monkeypatch.setattr(run, "find_python", lambda python, cache: None)
     monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
-    monkeypatch.setattr(run, "sandbox", lambda: ("unshare", "--net"))
+    monkeypatch.setattr(run, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
     monkeypatch.setattr(pipeline, "repair", repair_nothing)
     monkeypatch.setattr(tasks, "check_imports", made.check_imports)
     monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: FakeAlpine())
@@ -528,10 +529,10 @@ def test_a_damaged_wheel_of_the_wheelhouse_is_an_error_before_anything_is_done(w
 
 
 def test_builds_without_a_sandbox_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "sandbox", lambda: ())
+    monkeypatch.setattr(run, "sandbox", Sandbox)
     world.offer_sdist()
     world.build()
-    assert [event.text for event in world.told if isinstance(event, Note) and "with network" in event.text]
+    assert [event.text for event in world.told if isinstance(event, Note) and "not held at all" in event.text]
 
 
 def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) -> None:

@@ -8,6 +8,7 @@ import shutil
 import warnings
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -28,7 +29,15 @@ from wheelhouse_builder.engines.cross.interpreter import (
 from wheelhouse_builder.engines.cross.libraries import ensure_libraries
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
-from wheelhouse_builder.engines.cross.zig import ZigTools, ensure_zig, is_warm, warm, wrappers_text, zig_version
+from wheelhouse_builder.engines.cross.zig import (
+    ZigTools,
+    ensure_zig,
+    is_warm,
+    warm,
+    wrappers_text,
+    zig_caches,
+    zig_version,
+)
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
@@ -36,7 +45,6 @@ from wheelhouse_builder.resolve.uv import resolve_build_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
 
     from wheelhouse_builder.events import Listener
     from wheelhouse_builder.process import Canceller
@@ -213,6 +221,7 @@ class CrossEngine:
             log=work.log,
             canceller=self.canceller,
             variables=variables,
+            writable=(work.tree, work.scratch, Path(zig_caches(self.cache)["ZIG_GLOBAL_CACHE_DIR"])),
             indexes=index_environment(self.resolving.indexes),
             offline=self.resolving.offline,
         )

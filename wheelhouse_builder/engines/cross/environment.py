@@ -1,22 +1,20 @@
 """The environment that one build runs in: a virtual environment with the build requirements, and chosen variables.
 
 Build requirements are installed *without* the target's variables, since they run on the host; hooks run *with* them,
-without network, and with a home and a temporary folder of their own.
+in a sandbox, and with a home and a temporary folder of their own.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
 
+from wheelhouse_builder.engines.cross.sandbox import Sandbox, sandbox
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.process import Canceller, base_environment, run
 
@@ -24,26 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-# Own network (that is: none) and own process numbers, so that nothing of a build outlives it, not even whb's kill -9.
-_WHOLE = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-_NETWORK = ("--net",)
-_AS_USER = ("--map-current-user",)  # where only root may do it as itself
 # What a build could write down, or sort by, of the machine that it runs on.
 _SAME_EVERYWHERE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "USER": "whb", "LOGNAME": "whb"}
 
-
-@cache
-def sandbox() -> tuple[str, ...]:
-    """What to put before a command that runs foreign code; empty where this machine allows none of it."""
-    unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
-    ties = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
-    for options in (_WHOLE, (*_AS_USER, *_WHOLE), _NETWORK, (*_AS_USER, *_NETWORK)):
-        if unshare:
-            command = (*ties, unshare, *options)
-            with suppress(JobError):
-                run([*command, "true"], env=base_environment())
-                return command
-    return ()
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - what programs write to by these very names
 
 
 @dataclass(kw_only=True)
@@ -57,8 +39,9 @@ class BuildEnvironment:
     canceller: Canceller
     variables: Mapping[str, str]  # for the hooks
     indexes: Mapping[str, str]  # the variables that tell uv where packages are
+    writable: tuple[Path, ...]  # the folders that hooks may write to, apart from the machine's temporary ones
     offline: bool = False
-    _sandbox: tuple[str, ...] = field(default_factory=sandbox)
+    _sandbox: Sandbox = field(default_factory=sandbox)
 
     @classmethod
     def create(cls, python: Path, *, machine: str | None, **rest: object) -> BuildEnvironment:
@@ -96,11 +79,12 @@ class BuildEnvironment:
     def runner(
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
-        """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, without network."""
+        """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, in the sandbox."""
         env = dict(extra_environ or {})
         folder = Path(cwd) if cwd else None
         what = "the build backend"
-        run([*self._sandbox, *cmd], env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
+        writable = [folder for folder in (*map(Path, _TEMPORARY), *self.writable) if folder.is_dir()]
+        run(self._sandbox.around(cmd, writable), env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
 
     def _answer_for_target(self, machine: str) -> None:
         (site,) = self.path.glob("lib/python3*/site-packages")
