@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import REPOSITORY, Whb, in_alpine
+from tests.integration.conftest import IMAGE, REPOSITORY, Whb, in_alpine
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 pytestmark = pytest.mark.integration
@@ -109,6 +110,32 @@ def test_uv_installs_from_the_index(example: Path, arch: str, tmp_path: Path) ->
     """
     mounts = ((example, "/wheelhouse"), (EXAMPLE, "/app"), (tmp_path, "/uv"))
     assert in_alpine("3.12", arch, script, *mounts).splitlines() == ALL_OK
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_the_runtime_image_holds_the_program_and_no_wheel(example: Path, arch: str, tmp_path: Path) -> None:
+    context, tag = tmp_path / "context", f"whb-test/runtime:{arch}"
+    shutil.copytree(EXAMPLE, context)
+    shutil.copytree(example, context / "wheelhouse", symlinks=True)
+    # Debian's client, which has BuildKit within; another first on PATH may want buildx beside it
+    command = ["/usr/bin/docker", "build", "--quiet", "--network", "none", "--platform", f"linux/{arch}"]
+    base = IMAGE.format(python="3.12", arch=arch)
+    command += ["--build-arg", f"BASE={base}", "--tag", tag, "--file", str(REPOSITORY / "docker/runtime/Dockerfile")]
+    built = subprocess.run(
+        [*command, str(context)],
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    shell = ["docker", "run", "--rm", "--network", "none", "--read-only", "--platform", f"linux/{arch}", tag]
+    ran = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ALL_OK
+    left = "find / -xdev '(' -name '*.whl' -o -path '*/.cache/*' ')' ! -path '*/ensurepip/*'"
+    script = f"id -un; {left}; command -v gcc cc; :"
+    inside = subprocess.run([*shell, "sh", "-c", script], capture_output=True, text=True, check=True)
+    assert inside.stdout.split() == ["nobody"]
 
 
 def test_the_same_again_builds_and_downloads_nothing(whb: Whb, example: Path) -> None:

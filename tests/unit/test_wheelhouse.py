@@ -38,7 +38,7 @@ def house(tmp_path: Path) -> Wheelhouse:
 
 
 def wheel_with(tmp_path: Path, content: bytes = b"1", *, name: str = "demo", tag: str = MUSL) -> Path:
-    folder = tempfile.mkdtemp(dir=tmp_path)  # the wheelhouse may hold a hard link: never write to a file again
+    folder = tempfile.mkdtemp(dir=tmp_path)
     return make_wheel(Path(folder), name=name, tag=tag, files={f"{name}.py": content})
 
 
@@ -299,16 +299,13 @@ def test_what_happens_under_the_lock_keeps_its_own_error(house: Wheelhouse) -> N
         (house.root / "nothing").read_bytes()
 
 
-def test_copies_where_hard_links_cannot_be(house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def other_device(*args: object) -> None:
-        raise OSError(errno.EXDEV, "other device")
-
-    monkeypatch.setattr(os, "link", other_device)
-    wheel = wheel_with(tmp_path)
+def test_a_wheel_that_is_damaged_here_is_whole_where_it_came_from(house: Wheelhouse, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    before = wheel.read_bytes()
     with house.lock():
-        admit(house, wheel)
-    assert (house.root / wheel.name).read_bytes() == wheel.read_bytes()
-    assert (house.root / wheel.name).stat().st_nlink == 1
+        house.admit(wheel, record_of(wheel, origin="fetched"))
+    (house.root / wheel.name).write_bytes(b"damaged in place")
+    assert wheel.read_bytes() == before
 
 
 def test_leftovers_are_cleared_by_the_next_writer(house: Wheelhouse) -> None:

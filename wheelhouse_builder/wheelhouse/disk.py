@@ -30,13 +30,9 @@ def write(path: Path, content: bytes) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
-    """Give `source` the name `path` too: as a hard link where that can be, else as a copy. Flushed."""
-    try:
-        os.link(source, path)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, path)
-    if path.stat().st_mode & 0o777 != _PUBLIC:
-        path.chmod(_PUBLIC)
+    """Copy a file, flushed. No hard link: a wheelhouse and the cache must not be damaged together."""
+    shutil.copyfile(source, path)
+    path.chmod(_PUBLIC)
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
