@@ -30,6 +30,10 @@ def tree(root: Path, *files: str) -> list[str]:
         (["Cargo.toml", "python/Cargo.toml", "python/Cargo.lock"], ["Cargo.toml", "python/Cargo.toml"]),
         (["a/Cargo.toml", "b/Cargo.toml"], ["a/Cargo.toml", "b/Cargo.toml"]),
         (["pyproject.toml", "Cargo.lock"], []),
+        (
+            ["Cargo.toml", "Cargo.lock", "in/x/Cargo.toml", "in/x/Cargo.lock", "in/x/.cargo-checksum.json"],
+            ["Cargo.toml"],
+        ),
         (["vendor/serde/Cargo.toml", "target/x/Cargo.toml", ".git/Cargo.toml"], []),
     ],
 )

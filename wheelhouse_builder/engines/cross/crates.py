@@ -123,6 +123,11 @@ def _fetch(
     run(argv, env=_environment(home), cwd=manifest.parent, log=log, canceller=canceller, what="fetching crates")
 
 
+def _is_vendored(folder: Path) -> bool:
+    """Whether `cargo vendor` put a crate there: its own lock, if any, is not what the package is built with."""
+    return (folder / ".cargo-checksum.json").exists()
+
+
 def rust_manifests(source_tree: Path) -> Iterator[Path]:
     """The Cargo.toml files to fetch for: those with a Cargo.lock beside them, and the topmost ones."""
     pending = [(source_tree, True)]
@@ -135,7 +140,7 @@ def rust_manifests(source_tree: Path) -> Iterator[Path]:
         pending += [
             (entry, topmost)
             for entry in sorted(folder.iterdir(), reverse=True)
-            if entry.is_dir() and not entry.is_symlink() and entry.name not in _NOT_OURS
+            if entry.is_dir() and not entry.is_symlink() and entry.name not in _NOT_OURS and not _is_vendored(entry)
         ]
 
 
