@@ -19,6 +19,7 @@ from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
+from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
 from wheelhouse_builder.requirements.format_control import FormatControl
@@ -80,6 +81,7 @@ class _Run:
     def of(cls, settings: Settings, listener: Listener, canceller: Canceller) -> _Run:
         if settings.engine != "cross":
             raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
+        check_tables(settings.package_tables)
         requirements = read_requirements(
             settings.requirements, constraints=settings.constraints, extra=settings.packages
         )

@@ -140,6 +140,13 @@ def test_wrong_project_recipe(project: dict[str, object], message: str, hint: st
     assert (hint or "") in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("table", [{"librariez": ["zlib"]}, {"libraries": ["zlip"]}, {"applies": "=40"}])
+def test_project_tables_are_checked_before_they_are_needed(table: dict[str, object]) -> None:
+    store.check_tables({"lxml": {"libraries": ["zlib"], "environment": {"A": "{openssl.prefix}"}}})
+    with pytest.raises(UsageError, match=r"packages\.lxml"):
+        store.check_tables({"lxml": table})
+
+
 # ---- files
 
 

@@ -44,6 +44,13 @@ def load_package_recipe(
     return _checked(recipe.extended(own), table) if own.fits(version) else recipe
 
 
+def check_tables(tables: Mapping[str, Mapping[str, object]]) -> None:
+    """Raise `UsageError` for the first `[packages.NAME]` that is no recipe, whether a run comes to use it or not."""
+    for name, values in tables.items():
+        table = Table(f"packages.{name}", values)
+        _check_libraries(parse_package_recipe(table), table)
+
+
 def load_library(name: str) -> LibraryRecipe:
     """The recipe of a C library. Raises `UsageError` for one that is not known."""
     if name not in library_names():
@@ -105,13 +112,17 @@ def _shipped(name: str) -> list[PackageRecipe]:
 
 def _checked(recipe: PackageRecipe, table: Table) -> PackageRecipe:
     """The same recipe, whose libraries and placeholders are all known."""
+    _check_libraries(recipe, table)
+    check_placeholders(recipe, table)
+    return recipe
+
+
+def _check_libraries(recipe: PackageRecipe, table: Table) -> None:
     for library in recipe.libraries:
         try:
             load_library(library)
         except UsageError as error:
             raise table.wrong("libraries", error.message, hint=error.hint) from None
-    check_placeholders(recipe, table)
-    return recipe
 
 
 def _folder(kind: str) -> Traversable:
