@@ -125,6 +125,8 @@ def _parse_floor(text: str) -> str:
 
 
 def _parse_requirement(text: str) -> str:
+    if "/" in text or text.startswith("."):
+        return text  # a path or a URL, as in a requirements file: who reads those looks at it
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - costs 10 ms, rarely needed
 
     try:
@@ -214,7 +216,12 @@ class Settings:
     packages: tuple[str, ...] = field(
         default=(),
         metadata=_option(
-            REQUIREMENTS, "a package, with a version if wanted", "-P", "--package", metavar="PACKAGE", in_file=False
+            REQUIREMENTS,
+            "a package, with a version if wanted, or a path or URL",
+            "-P",
+            "--package",
+            metavar="PACKAGE",
+            in_file=False,
         ),
     )
     constraints: tuple[Path, ...] = field(

@@ -88,6 +88,11 @@ def test_a_package_on_the_command_line_hides_the_requirements_of_the_file(tmp_pa
     assert (settings.requirements, settings.packages) == ((), ("cffi >= 1, < 3",))
 
 
+@pytest.mark.parametrize("text", ["./project", ".", "dist/demo-1.0.tar.gz", "https://host/demo-1.0.tar.gz"])
+def test_a_package_may_be_a_path_or_a_url(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, packages=[text]).packages == (text,)
+
+
 def test_names_are_normalised_and_none_takes_back(tmp_path: Path) -> None:
     assert load(tmp_path, no_binary=["Foo_Bar,foo.bar", ":all:"]).no_binary == ("foo-bar", ":all:")
     assert load(tmp_path, 'no-binary = ["cffi"]\n', no_binary=[":none:"]).no_binary == ()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.plan import Action, Decision
@@ -37,6 +40,8 @@ def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted,
 
 
 def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Row:
+    if decision.version is None:  # of a local project: its wheel says it
+        decision = replace(decision, version=parse_wheel_filename(stored.filename)[1])
     verdicts = tuple(verdict for verdict in stored.verdicts if verdict.target == str(decision.target))
     return _row(decision, Status.READY, filename=stored.filename, size=stored.size, seconds=seconds, verdicts=verdicts)
 
