@@ -33,10 +33,10 @@ def find_wheels(paths: Iterable[Path]) -> tuple[Path, ...]:
     wheels: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path} does not exist")
+            raise UsageError(f"{path} does not exist", hint="name wheels, or folders of wheels")
         found = sorted(path.glob("*.whl")) if path.is_dir() else [path]
         if not found:
-            raise UsageError(f"no wheel is in {path}")
+            raise UsageError(f"no wheel is in {path}", hint="name a folder with wheels on top, such as a wheelhouse")
         for wheel in found:
             if wheels.setdefault(wheel.name, wheel) != wheel:
                 raise UsageError(f"{wheel.name} is named twice", hint="verify one folder after the other")

@@ -107,6 +107,13 @@ def test_a_wrong_line_is_named_with_file_number_and_text(text: str, problem: str
         parse(text)
     assert error.value.message.startswith("requirements.txt, line 2: ")
     assert problem in error.value.message
+    assert error.value.hint
+
+
+def test_a_variable_that_is_not_set_is_named() -> None:
+    with pytest.raises(UsageError) as error:
+        parse("cffi==${CFFI_VERSION}")
+    assert error.value.hint == "the variable CFFI_VERSION is not set"
 
 
 def test_passwords_are_not_shown() -> None:
@@ -155,8 +162,9 @@ def test_a_file_may_be_included_twice_but_not_by_itself(tmp_path: Path) -> None:
 )
 def test_files_that_cannot_be_read(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(UsageError, match=problem):
+    with pytest.raises(UsageError, match=problem) as error:
         read_requirements([tmp_path / "a.txt"])
+    assert error.value.hint
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:

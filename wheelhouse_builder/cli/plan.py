@@ -33,7 +33,8 @@ def execute(invocation: Invocation) -> int:
         plan = plan_run(invocation.settings, listener=listener, canceller=invocation.canceller)
     console.result(dump("plan", plan_data(plan)) if console.json else plan_table(plan))
     counted = ", ".join(f"{len(plan.of(action))} {action}" for action in Action if plan.of(action))
-    console.say(f"\n{counted or 'nothing to do'}; {len(plan.jobs)} jobs")
+    jobs = "1 job" if len(plan.jobs) == 1 else f"{len(plan.jobs)} jobs"
+    console.say(f"\n{counted or 'nothing to do'}; {jobs}")
     return 1 if plan.of(Action.IMPOSSIBLE) else 0
 
 

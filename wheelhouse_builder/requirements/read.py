@@ -44,10 +44,16 @@ def _read_file(
         resolved = file.resolve()
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise UsageError(
+            f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}", hint="save it as UTF-8"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise UsageError(f"cannot read the requirements file {str(file)!r}{by}: {reason}") from None
+        kind = "constraints" if constraint else "requirements"
+        raise UsageError(
+            f"cannot read the {kind} file {str(file)!r}{by}: {reason}",
+            hint=f"paths are relative to {'the file that names them' if by else 'the working directory'}",
+        ) from None
     if resolved in ancestors:
         raise UsageError(f"{file} includes itself{by}", hint="remove one of the -r or -c lines")
     for entry in parse_requirements(text, file=file, constraint=constraint, variables=os.environ):

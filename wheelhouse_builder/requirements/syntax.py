@@ -152,7 +152,9 @@ def parse_requirement(
 
 
 def _syntax_error(reason: str, content: str, origin: Origin) -> UsageError:
-    return UsageError(f"{origin}: {redact(reason)}: {redact(content)!r}")
+    unset = _VARIABLE.search(content)
+    hint = f"the variable {unset[1]} is not set" if unset else "the format is that of pip's requirements files"
+    return UsageError(f"{origin}: {redact(reason)}: {redact(content)!r}", hint=hint)
 
 
 def _is_location(text: str) -> bool:

@@ -171,6 +171,8 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return "the package index cannot be reached: check the network, the proxy and the index settings"
     if "Git operation failed" in text:
         return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
+    if "has no usable wheels" in text or "have no usable wheels" in text:
+        return "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
     if "Failed to build" in text or "Failed to download and build" in text:
         return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
-    return theirs or "change one of the requirements named above, or add a constraint"
+    return theirs or "change one of the requirements, or add a constraint"
