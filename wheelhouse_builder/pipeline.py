@@ -181,11 +181,10 @@ class Pipeline:
         """The error with what the log says about its cause."""
         log = self.log(job)
         diagnosis = diagnose(f"{_end_of(log)}\n{error.tail}")
-        message = f"{job.title}: {error.message}"
         if diagnosis is None:
-            return JobError(message, hint=error.hint, log=log, tail=error.tail)
+            return JobError(error.message, hint=error.hint, log=log, tail=error.tail)
         return JobError(
-            f"{message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
+            f"{error.message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
         )
 
 

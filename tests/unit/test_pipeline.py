@@ -195,14 +195,12 @@ def test_the_key_does_not_depend_on_the_environment(
 # failures
 
 
-def test_a_failure_says_of_which_job_it_is_and_where_the_log_lies(
-    pipeline: Pipeline, engine: FakeEngine, source: Source
-) -> None:
+def test_a_failure_says_where_the_log_lies(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
     def fails(_: Work) -> None:
         raise JobError("the build backend failed", hint="a hint", tail="the tail")
 
     engine.fails = fails
-    with pytest.raises(JobError, match=f"demo 1.0 for {AMD312}: the build backend failed") as caught:
+    with pytest.raises(JobError, match="^the build backend failed$") as caught:
         run(pipeline, job(pipeline, source))
     assert (caught.value.hint, caught.value.tail) == ("a hint", "the tail")
     assert caught.value.log == pipeline.log(job(pipeline, source))
