@@ -200,7 +200,7 @@ def test_a_failure_says_where_the_log_lies(pipeline: Pipeline, engine: FakeEngin
         raise JobError("the build backend failed", hint="a hint", tail="the tail")
 
     engine.fails = fails
-    with pytest.raises(JobError, match="^the build backend failed$") as caught:
+    with pytest.raises(JobError, match=r"^the build backend failed$") as caught:
         run(pipeline, job(pipeline, source))
     assert (caught.value.hint, caught.value.tail) == ("a hint", "the tail")
     assert caught.value.log == pipeline.log(job(pipeline, source))
