@@ -86,7 +86,7 @@ def resolve_build_requirements(
         limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
         argv: list[str | Path] = ["--format", "requirements.txt", "--generate-hashes", "--no-annotate"]
         argv += ["--output-file", output, wanted, "--constraints", limits]
-        log = _compile(argv, replace(options, python=python), RequirementSet())
+        log = _compile(argv, replace(options, python=python), RequirementSet(), what="the build requirements")
         _tell_built(log, options.listener)
         return output.read_text(encoding="utf-8")
 
@@ -118,7 +118,13 @@ def _uv() -> str:
         raise MachineError("uv is not installed", hint="pip install 'wheelhouse-builder[build]'") from None
 
 
-def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: RequirementSet) -> str:
+def _compile(
+    arguments: Sequence[str | Path],
+    options: ResolveOptions,
+    wanted: RequirementSet,
+    *,
+    what: str = "the requirements",
+) -> str:
     """Run `uv pip compile`, and return its log."""
     argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
     argv += ["--verbose", "--no-progress", "--color", "never", *(["--offline"] if options.offline else [])]
@@ -130,7 +136,7 @@ def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: R
         try:
             process.run(argv, env=environment, log=log, canceller=options.canceller, what="uv pip compile")
         except JobError:
-            raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options) from None
+            raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options, what) from None
         return log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -145,16 +151,18 @@ def _tell_built(log: str, listener: Listener) -> None:
         )
 
 
-def _explain(log: str, wanted: RequirementSet, options: ResolveOptions) -> ResolveError:
+def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: str) -> ResolveError | MachineError:
     """uv's explanation, and which lines of the user's files it is about."""
     lines = [line for line in log.splitlines() if not _LOG_LINE.match(line)]
     start = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
     text, _, uv_hint = "\n".join(lines[start:]).partition("\nhint: ")
     text = redact(re.sub(r"^(error: |  cause: |         )", "", text, flags=re.MULTILINE)).strip()
+    if "Failed to initialize cache" in text or "No space left on device" in text:
+        return MachineError(text, hint="`whb doctor` checks the cache; --cache-dir names another folder")
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
     return ResolveError(
-        f"the requirements cannot be resolved\n{text}{blamed}", hint=_hint(text, options, uv_hint.strip())
+        f"{what} cannot be resolved\n{text}{blamed}", hint=_hint(text, options, redact(uv_hint.strip()))
     )
 
 
@@ -165,6 +173,8 @@ def _mentions(text: str, name: str) -> bool:
 def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
     if options.offline:
         return "run once without --offline, so that what is needed is in the cache"
+    if "authentication credentials" in theirs or "403 Forbidden" in theirs:
+        return theirs
     if "not found in the package registry" in text:
         return "is the name spelled right? A private index is given with --index-url in the file, or UV_INDEX"
     if "error sending request" in text or "Request failed" in text:
