@@ -160,7 +160,9 @@ def _decide(
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
     keys = request_keys(choice, target)
     if not keys:
-        return decided(Action.IMPOSSIBLE, f"no toolchain for {target} (`whb doctor` says more)"), None
+        minor = target.python_version
+        reason = f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
+        return decided(Action.IMPOSSIBLE, reason), None
     job = Job(source=choice, target=target, request_keys=keys)
     if best(built_from(choice, target, cached, request_keys)):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job

@@ -132,7 +132,8 @@ def _parse_requirement(text: str) -> str:
     try:
         Requirement(text)
     except InvalidRequirement as error:
-        raise UsageError(f"{text!r} is not a requirement: {str(error).splitlines()[0]}") from None
+        hint = "write it as cffi, 'cffi>=1.17' or ./project"
+        raise UsageError(f"{text!r} is not a requirement: {str(error).splitlines()[0]}", hint=hint) from None
     return text
 
 

@@ -78,6 +78,8 @@ def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     yield f"{wheelhouse}: generation {report.generation}, {news}"
     if report.failed:
         yield "run the same command again after the cause is gone: what is ready is kept"
+    if len(report.failed) == len(report.rows) > 0:
+        return
     inputs = [part for file in settings.requirements for part in ("-r", from_here(file))] + list(settings.packages)
     yield "install from it, with no network and no compiler:"
     yield "  " + shlex.join(["pip", "install", "--no-index", "--find-links", wheelhouse, *inputs])
