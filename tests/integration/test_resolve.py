@@ -353,6 +353,21 @@ def test_an_index_that_refuses_a_password_is_named_without_it(
     assert "wrong" not in f"{error.value.message}{error.value.hint}"
 
 
+def test_a_python_that_is_too_old_is_told_with_the_target_and_our_option(cache: Path, tmp_path: Path) -> None:
+    target = Target((3, 11), Arch.AARCH64)
+    with pytest.raises(ResolveError, match=f"cannot be resolved for {target}") as error:
+        lock_of(cache, write(tmp_path / "r.txt", "django==6.0\n"), target)
+    assert "--python" in (error.value.hint or "")
+    assert "--python-version" not in (error.value.hint or "")
+
+
+def test_a_package_without_wheels_that_must_not_be_built(cache: Path, tmp_path: Path) -> None:
+    control = FormatControl.parse(only_binary=[":all:"])
+    with pytest.raises(ResolveError) as error:
+        lock_of(cache, write(tmp_path / "r.txt", "pycryptodome==3.4\n"), format_control=control)
+    assert "--only-binary" in (error.value.hint or "")
+
+
 def test_build_requirements_that_are_not_there_are_called_so(cache: Path) -> None:
     with pytest.raises(ResolveError, match="the build requirements cannot be resolved"):
         resolve_build_requirements(["no-such-package-of-whb"], Path(sys.executable), ResolveOptions(cache=cache))

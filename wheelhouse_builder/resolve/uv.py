@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 _PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
 _LOG_LINE = re.compile(r"(\$|DEBUG|TRACE|INFO|WARN)\s")
 
+# How uv's options, which its hints name, are given to us.
+_OURS = {
+    "--python-version": "--python",
+    "--prerelease=allow": "--pre (in a requirements file)",
+    "--index-strategy unsafe-best-match": "UV_INDEX_STRATEGY=unsafe-best-match",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResolveOptions:
@@ -63,7 +70,8 @@ def resolve(requirements: RequirementSet, target: Target, options: ResolveOption
             *_option_arguments(requirements, options),
             *inputs,
         ]
-        log = _compile(argv, replace(options, indexes=requirements), requirements)
+        what = f"the requirements cannot be resolved for {target}"
+        log = _compile(argv, replace(options, indexes=requirements), requirements, what=what)
         _tell_built(log, options.listener)
         lock = parse_lock(output.read_text(encoding="utf-8"), target, folder)
     return enforce_hashes(lock, requirements)
@@ -86,7 +94,9 @@ def resolve_build_requirements(
         limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
         argv: list[str | Path] = ["--format", "requirements.txt", "--generate-hashes", "--no-annotate"]
         argv += ["--output-file", output, wanted, "--constraints", limits]
-        log = _compile(argv, replace(options, python=python), RequirementSet(), what="the build requirements")
+        log = _compile(
+            argv, replace(options, python=python), RequirementSet(), what="the build requirements cannot be resolved"
+        )
         _tell_built(log, options.listener)
         return output.read_text(encoding="utf-8")
 
@@ -123,7 +133,7 @@ def _compile(
     options: ResolveOptions,
     wanted: RequirementSet,
     *,
-    what: str = "the requirements",
+    what: str,
 ) -> str:
     """Run `uv pip compile`, and return its log."""
     argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
@@ -161,9 +171,7 @@ def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: st
         return MachineError(text, hint="`whb doctor` checks the cache; --cache-dir names another folder")
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
-    return ResolveError(
-        f"{what} cannot be resolved\n{text}{blamed}", hint=_hint(text, options, redact(uv_hint.strip()))
-    )
+    return ResolveError(f"{what}\n{text}{blamed}", hint=_hint(text, options, redact(uv_hint.strip())))
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -185,4 +193,6 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
     if "Failed to build" in text or "Failed to download and build" in text:
         return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
+    for option, ours in _OURS.items():
+        theirs = theirs.replace(option, ours)
     return theirs or "change one of the requirements, or add a constraint"
