@@ -45,7 +45,8 @@ def _read_file(
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}", hint="save it as UTF-8"
+            f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}",
+            hint="save it as UTF-8; a package is given with -P",
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
