@@ -124,9 +124,14 @@ def _parse_floor(text: str) -> str:
     return text
 
 
+def is_location(text: str) -> bool:
+    """Whether a package is given by a path or a URL, with its name before it or not."""
+    return "/" in text or text.startswith(".")
+
+
 def _parse_requirement(text: str) -> str:
-    if "/" in text or text.startswith("."):
-        return text  # a path or a URL, as in a requirements file: who reads those looks at it
+    if is_location(text):
+        return text  # as in a requirements file: who reads those looks at it
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - costs 10 ms, rarely needed
 
     try:
