@@ -191,6 +191,8 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
     if "has no usable wheels" in text or "have no usable wheels" in text:
         return "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
+    if "does not match given name" in text:
+        return "give it the name that it has itself"
     if "Failed to build" in text or "Failed to download and build" in text:
         return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
     for option, ours in _OURS.items():
