@@ -94,6 +94,13 @@ def test_rebuild_with_other_content_gets_build_tags(house: Wheelhouse, tmp_path:
     assert house.check() == []
 
 
+def test_rebuild_of_a_wheel_whose_name_is_spelled_otherwise_gets_a_build_tag(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        admit(house, wheel_with(tmp_path, b"1", name="Demo"), origin="fetched")
+        assert admit(house, wheel_with(tmp_path, b"2")).filename == f"demo-1.0-1-{MUSL}.whl"
+        assert admit(house, wheel_with(tmp_path, b"2")).filename == f"demo-1.0-1-{MUSL}.whl"
+
+
 def test_fetched_wheel_with_other_content_is_refused(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         admit(house, wheel_with(tmp_path, b"1"), "fetched")
