@@ -147,8 +147,8 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     shared = Path(os.environ.get("WHB_CACHE_DIR", default_cache()))
-    for arch in Arch:  # everything ready: zig keeps its libraries per installation, so a new one starts cold
-        warm(ensure_zig(arch, shared), log=work / "warm.log", canceller=Canceller())
+    for each in Arch:  # everything ready: zig keeps its libraries per installation, so a new one starts cold
+        warm(ensure_zig(each, shared), log=work / "warm.log", canceller=Canceller())
     build(work, shared, "--python", "3.12", "--arch", "amd64", "--arch", "arm64")
     shutil.rmtree(work / "wheelhouse")
 
