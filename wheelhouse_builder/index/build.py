@@ -38,6 +38,8 @@ class Published(Protocol):
     def metadata_sha256(self) -> str: ...
     @property
     def published_at(self) -> datetime | None: ...
+    @property
+    def yanked(self) -> str | None: ...
 
 
 def index_files(wheels: Iterable[Published]) -> dict[str, str]:
@@ -75,4 +77,5 @@ def file_of(wheel: Published, prefix: str) -> File:
         requires_python=wheel.requires_python,
         metadata_sha256=wheel.metadata_sha256,
         upload_time=wheel.published_at,
+        yanked=wheel.yanked,
     )

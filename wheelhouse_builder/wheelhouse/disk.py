@@ -43,6 +43,12 @@ def rename(source: Path, path: Path) -> None:
     sync(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or link, which may be gone already."""
+    path.unlink(missing_ok=True)
+    sync(path.parent)
+
+
 def link(path: Path, target: Path, scratch: Path) -> None:
     """Make `path` a symbolic link to `target`, in one step also where a link is there."""
     temporary = scratch / f"{path.name}.link"

@@ -7,12 +7,14 @@ change. So a publication that is killed at any point leaves the last generation 
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.index import locks
 from wheelhouse_builder.index.build import index_files
 from wheelhouse_builder.wheelhouse import disk
@@ -35,6 +37,11 @@ class Generation:
 
     number: int
     path: Path
+
+    @property
+    def published(self) -> datetime:
+        """When it was made (UTC)."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
 
 
 def publish(
@@ -67,6 +74,61 @@ def publish(
     return after
 
 
+def roll_back(wheelhouse: Wheelhouse, number: int | None = None) -> Generation:
+    """Make an older (or newer) generation current, under the lock, by one swap: by default the one before the current.
+
+    The wheels stay: the next publication shows all of them again, under a new number.
+    Raises `UsageError` when it is not kept, `DamagedError` when wheels that it names are gone or changed.
+    """
+    wanted = _wanted(wheelhouse, number)
+    if lost := lost_wheels(wheelhouse, wanted):
+        raise DamagedError(
+            f"generation {wanted.number} needs wheels that are gone or changed: {', '.join(lost)}",
+            hint="put them back as they were, or take another generation; `whb rollback --list` lists them",
+        )
+    with disk.writing(wheelhouse.root):
+        disk.link(wheelhouse.current, Path("generations", wanted.path.name), wheelhouse.scratch)
+        _link_top(wheelhouse, wanted)
+    return wanted
+
+
+def _wanted(wheelhouse: Wheelhouse, number: int | None) -> Generation:
+    kept = {generation.number: generation for generation in all_generations(wheelhouse)}
+    listed = f"kept are {', '.join(map(str, kept))}" if kept else "`whb index` publishes one"
+    if number is None:
+        before = previous(wheelhouse)
+        if before is None:
+            raise UsageError(f"{wheelhouse.root} has no generation before the current one", hint=listed)
+        return before
+    if number not in kept:
+        raise UsageError(f"{wheelhouse.root} has no generation {number}", hint=listed)
+    return kept[number]
+
+
+def named_wheels(generation: Generation) -> dict[str, str]:
+    """The wheels that a generation names, by file name, with the sha256 that it tells.
+
+    Raises `DamagedError` when a page is missing or is not what `publish` wrote.
+    """
+    simple = generation.path / "simple"
+    try:
+        projects = json.loads((simple / "index.v1_json").read_bytes())["projects"]
+        pages = [json.loads((simple / project["name"] / "index.v1_json").read_bytes()) for project in projects]
+        return {file["filename"]: file["hashes"]["sha256"] for page in pages for file in page["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(
+            f"generation {generation.number} is damaged: {error}",
+            hint="`whb rollback --list` lists the generations; `whb index` publishes a new one",
+        ) from error
+
+
+def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
+    """Those of its wheels that are not there as the generation tells."""
+    bad = {problem.path.name for problem in wheelhouse.check()}
+    there = {wheel.filename: wheel.sha256 for wheel in wheelhouse.wheels() if wheel.filename not in bad}
+    return sorted(name for name, sha256 in named_wheels(generation).items() if there.get(name) != sha256)
+
+
 def render(wheels: Iterable[StoredWheel], selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:
     """The files of a generation by relative path: index and locks. Pure; `KeyError` for a selected wheel not there."""
     by_name = {wheel.filename: wheel for wheel in wheels}
@@ -85,6 +147,13 @@ def current(wheelhouse: Wheelhouse) -> Generation | None:
     except FileNotFoundError:
         return None
     return Generation(number=int(name), path=wheelhouse.generations / name)
+
+
+def previous(wheelhouse: Wheelhouse) -> Generation | None:
+    """The newest generation that is older than the one in force."""
+    now = current(wheelhouse)
+    older = [generation for generation in all_generations(wheelhouse) if now and generation.number < now.number]
+    return older[-1] if older else None
 
 
 def all_generations(wheelhouse: Wheelhouse) -> list[Generation]:
@@ -117,18 +186,32 @@ def _write(wheelhouse: Wheelhouse, files: Mapping[str, bytes]) -> Generation:
 
 
 def _link_top(wheelhouse: Wheelhouse, generation: Generation) -> None:
-    """Make the links on top where one is missing; they lead through `current`, so one that is there stays right."""
-    lock_names = [path.name for pattern in _LOCK_PATTERNS for path in generation.path.glob(pattern)]
+    """Make the links on top where one is missing, and remove those to locks that this generation does not have.
+
+    They lead through `current`, so one that is there stays right.
+    """
+    lock_names = {path.name for pattern in _LOCK_PATTERNS for path in generation.path.glob(pattern)}
     for name in (*_FOLDERS, *sorted(lock_names)):
-        top, target = wheelhouse.root / name, Path(".whb/current", name)
-        if not (top.is_symlink() and top.readlink() == target):
-            disk.link(top, target, wheelhouse.scratch)
+        if not _leads_through_current(wheelhouse.root / name):
+            disk.link(wheelhouse.root / name, Path(".whb/current", name), wheelhouse.scratch)
+    tops = {top for pattern in _LOCK_PATTERNS for top in wheelhouse.root.glob(pattern)}
+    for top in sorted(tops):
+        if top.name not in lock_names and _leads_through_current(top):
+            disk.remove(top)
+
+
+def _leads_through_current(top: Path) -> bool:
+    return top.is_symlink() and top.readlink() == Path(".whb/current", top.name)
 
 
 def _retire(wheelhouse: Wheelhouse, in_use: set[Generation | None], keep: int) -> None:
-    """Remove old generations: out of sight in one step, then for good."""
     for generation in all_generations(wheelhouse)[:-keep]:
         if generation not in in_use:
-            retired = wheelhouse.scratch / f"retired-{generation.path.name}"
-            disk.rename(generation.path, retired)
-            shutil.rmtree(retired)
+            retire(wheelhouse, generation)
+
+
+def retire(wheelhouse: Wheelhouse, generation: Generation) -> None:
+    """Remove a generation: out of sight in one step, then for good."""
+    retired = wheelhouse.scratch / f"retired-{generation.path.name}"
+    disk.rename(generation.path, retired)
+    shutil.rmtree(retired)

@@ -266,5 +266,5 @@ def metadata_of(wheel: Path) -> bytes:
 def _making(record: StoredWheel) -> dict[str, Any]:
     """The fields of a record that say how the wheel was had."""
     told_by_the_file = {"filename", "name", "version", "sha256", "size", "metadata_sha256", "requires_python"}
-    names = {field.name for field in dataclasses.fields(record)} - told_by_the_file - {"published_at"}
+    names = {field.name for field in dataclasses.fields(record)} - told_by_the_file - {"published_at", "yanked"}
     return {name: getattr(record, name) for name in names}
