@@ -207,6 +207,16 @@ def test_gc_removes_generations_beyond_those_to_keep(house: Wheelhouse, tmp_path
     assert numbers(house) == [4, 5]
 
 
+def test_gc_frees_what_no_kept_generation_shares(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        add(house, tmp_path, "more")
+        publish(house, {})
+        garbage = find_garbage(house, keep=1)
+    assert [generation.number for generation in garbage.generations] == [1]
+    own = [path for path in (house.generations / "000001").rglob("*") if path.is_file() and path.parent.name != "one"]
+    assert garbage.size == sum(path.stat().st_size for path in own)
+
+
 def test_gc_keeps_the_current_and_the_previous_after_a_roll_back(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         for number in range(3):

@@ -3,10 +3,13 @@
 A generation is made whole under a temporary name, flushed, renamed, and becomes current by one swap of `.whb/current`.
 What clients use on top (`simple`, `links`, the lock of each target) are links that go through `current` and never
 change. So a publication that is killed at any point leaves the last generation in force.
+
+The pages of a project that is as it was are the files of the generation before, under a second name.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,11 +19,13 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.index import locks
-from wheelhouse_builder.index.build import index_files
+from wheelhouse_builder.index.build import fingerprints, index_files, project_pages
 from wheelhouse_builder.wheelhouse import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
+
+    from packaging.utils import NormalizedName
 
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.wheelhouse.records import StoredWheel
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 KEEP = 10
 _FOLDERS = ("simple", "links")
+_MANIFEST = "manifest.json"  # for each project what its pages were made from
 _LOCK_PATTERNS = ("requirements-*.txt", "pylock.*.toml")
 
 
@@ -63,11 +69,15 @@ def publish(
     with disk.writing(wheelhouse.root):
         wheelhouse.records.mark_published([wheel.filename for wheel in wheelhouse.wheels()], moment)
         before = current(wheelhouse)
-        files = _carried_over(before) | render(wheelhouse.wheels(), selections)
-        if before is not None and _content(before.path) == files:
+        wheels = wheelhouse.wheels()
+        prints = fingerprints(wheels)
+        shared = _shared(before, prints)
+        files = _carried_over(before) | render(wheels, selections, {path.parent.name for path in shared.values()})
+        files[_MANIFEST] = json.dumps(prints, indent=0).encode()
+        if before is not None and _is_as_it_was(before, files, shared):
             _link_top(wheelhouse, before)
             return None
-        after = _write(wheelhouse, files)
+        after = _write(wheelhouse, files, shared)
         disk.link(wheelhouse.current, Path("generations", after.path.name), wheelhouse.scratch)
         _link_top(wheelhouse, after)
         _retire(wheelhouse, {after, before}, keep)
@@ -129,15 +139,22 @@ def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
     return sorted(name for name, sha256 in named_wheels(generation).items() if there.get(name) != sha256)
 
 
-def render(wheels: Iterable[StoredWheel], selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:
-    """The files of a generation by relative path: index and locks. Pure; `KeyError` for a selected wheel not there."""
+def render(
+    wheels: Iterable[StoredWheel], selections: Mapping[Target, Iterable[str]], without: Container[str] = ()
+) -> dict[str, bytes]:
+    """The files of a generation by relative path: index, each page also as gzip, and locks; no pages for `without`.
+
+    Pure; `KeyError` for a selected wheel that is not there.
+    """
     by_name = {wheel.filename: wheel for wheel in wheels}
-    texts = index_files(by_name.values())
+    pages = {path: text.encode() for path, text in index_files(by_name.values(), without).items()}
+    texts = {}
     for target, filenames in selections.items():
         chosen = [by_name[filename] for filename in filenames]
         texts[locks.requirements_name(target)] = locks.requirements(target, chosen)
         texts[locks.pylock_name(target)] = locks.pylock(target, chosen)
-    return {path: text.encode() for path, text in texts.items()}
+    packed = {f"{path}.gz": gzip.compress(page, mtime=0) for path, page in pages.items()}
+    return pages | packed | {path: text.encode() for path, text in texts.items()}
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
@@ -168,17 +185,38 @@ def _carried_over(before: Generation | None) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for pattern in _LOCK_PATTERNS for path in before.path.glob(pattern)}
 
 
-def _content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def _shared(before: Generation | None, prints: Mapping[NormalizedName, str]) -> dict[str, Path]:
+    """The pages of `before` that are right for the projects as they are now, by relative path."""
+    if before is None:
+        return {}
+    try:
+        known = dict(json.loads((before.path / _MANIFEST).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+    shared = {}
+    for name in prints:
+        if known.get(name) == prints[name]:
+            paths = [f"{page}{suffix}" for page in project_pages(name) for suffix in ("", ".gz")]
+            if all((before.path / path).is_file() for path in paths):
+                shared.update({path: before.path / path for path in paths})
+    return shared
 
 
-def _write(wheelhouse: Wheelhouse, files: Mapping[str, bytes]) -> Generation:
+def _is_as_it_was(before: Generation, files: Mapping[str, bytes], shared: Mapping[str, Path]) -> bool:
+    there = {path.relative_to(before.path).as_posix() for path in before.path.rglob("*") if path.is_file()}
+    return there == {*files, *shared} and all((before.path / name).read_bytes() == files[name] for name in files)
+
+
+def _write(wheelhouse: Wheelhouse, files: Mapping[str, bytes], shared: Mapping[str, Path]) -> Generation:
     number = max((generation.number for generation in all_generations(wheelhouse)), default=0) + 1
     path, unfinished = wheelhouse.generations / f"{number:06}", wheelhouse.scratch / f"generation-{number}"
     shutil.rmtree(unfinished, ignore_errors=True)
     for name, content in files.items():
         (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
         disk.write(unfinished / name, content)
+    for name, source in shared.items():
+        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+        disk.share(source, unfinished / name)
     for folder in [unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())]:
         disk.sync(folder)
     disk.rename(unfinished, path)

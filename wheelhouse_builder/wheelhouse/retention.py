@@ -6,6 +6,7 @@ clients hold pages and locks for a while. Wheels without a record are somebody e
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def find_garbage(
         and not _is_recent(wheelhouse.root / wheel.filename, used.get(wheel.filename), since)
     ]
     files = tuple(_files(wheelhouse, spare))
-    size = sum(path.stat().st_size for path in files) + sum(map(_size, old))
+    size = sum(path.stat().st_size for path in files) + _freed_by(old)
     return Garbage(generations=old, files=files, records=tuple(spare), size=size)
 
 
@@ -94,5 +95,8 @@ def _files(wheelhouse: Wheelhouse, wheels: Iterable[str]) -> Iterable[Path]:
     return [path for path in [*named, *orphans] if path.is_file()]
 
 
-def _size(generation: Generation) -> int:
-    return sum(path.stat().st_size for path in generation.path.rglob("*") if path.is_file())
+def _freed_by(generations: Iterable[Generation]) -> int:
+    """Bytes in the files of these generations that no other generation shares."""
+    found = [path.stat() for generation in generations for path in generation.path.rglob("*") if path.is_file()]
+    here = Counter(status.st_ino for status in found)
+    return sum({status.st_ino: status.st_size for status in found if here[status.st_ino] == status.st_nlink}.values())
