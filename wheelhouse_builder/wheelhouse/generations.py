@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,11 +65,10 @@ def publish(
     Raises `DamagedError` when a wheel is not what its record says, `MachineError` when the disk refuses.
     """
     wheelhouse.require_sound()
-    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     with disk.writing(wheelhouse.root):
-        wheelhouse.records.mark_published([wheel.filename for wheel in wheelhouse.wheels()], moment)
         before = current(wheelhouse)
-        wheels = wheelhouse.wheels()
+        wheels = _marked(wheelhouse, moment)
         prints = fingerprints(wheels)
         shared = _shared(before, prints)
         files = _carried_over(before) | render(wheels, selections, {path.parent.name for path in shared.values()})
@@ -177,6 +176,14 @@ def all_generations(wheelhouse: Wheelhouse) -> list[Generation]:
     """Those that are kept, oldest first."""
     folders = [path for path in wheelhouse.generations.glob("*") if path.name.isdecimal()]
     return sorted((Generation(number=int(path.name), path=path) for path in folders), key=lambda found: found.number)
+
+
+def _marked(wheelhouse: Wheelhouse, moment: datetime) -> list[StoredWheel]:
+    """The wheels, those that no generation had yet with this moment as their time of first publication."""
+    wheels = wheelhouse.wheels()
+    if new := [wheel.filename for wheel in wheels if wheel.published_at is None]:
+        wheelhouse.records.mark_published(new, moment)
+    return [wheel if wheel.published_at else replace(wheel, published_at=moment) for wheel in wheels]
 
 
 def _carried_over(before: Generation | None) -> dict[str, bytes]:

@@ -119,7 +119,8 @@ class Wheelhouse:
                 problems.append(self._problem(wheel.filename, trouble))
         if self._writing:
             troubled = {problem.path.name for problem in problems}
-            self._note_times({wheel.filename for wheel in self.wheels()} - troubled, times)
+            present = {name for name in records if (self.root / name).is_file()}
+            self._note_times(present - troubled, times)
         foreign = [path.name for path in sorted(self.root.glob("*.whl")) if path.name not in records]
         return problems + [self._problem(name, Trouble.FOREIGN) for name in foreign]
 
