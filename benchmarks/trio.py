@@ -24,7 +24,7 @@ from pathlib import Path
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.libraries import build_library, library_prefix
 from wheelhouse_builder.engines.cross.rust import find_rust
-from wheelhouse_builder.engines.cross.zig import ensure_zig
+from wheelhouse_builder.engines.cross.zig import ensure_zig, warm
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.recipes.store import load_library
 from wheelhouse_builder.settings import default_cache
@@ -147,7 +147,9 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     shared = Path(os.environ.get("WHB_CACHE_DIR", default_cache()))
-    build(work, shared, "--python", "3.12", "--arch", "amd64", "--arch", "arm64")  # everything ready
+    for each in Arch:  # everything ready: zig keeps its libraries per installation, so a new one starts cold
+        warm(ensure_zig(each, shared), log=work / "warm.log", canceller=Canceller())
+    build(work, shared, "--python", "3.12", "--arch", "amd64", "--arch", "arm64")
     shutil.rmtree(work / "wheelhouse")
 
     amd64 = build(work, fresh_cache(shared, work / "amd64"), "--python", "3.12", "--arch", "amd64")

@@ -15,6 +15,7 @@ from wheelhouse_builder.verify.imports import check_imports
 from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,10 @@ EVERY_TARGET = tuple(Target((3, minor), arch) for minor, arch in product(_MINORS
 
 
 def find_wheels(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The wheels that the paths name: files, or folders with wheels in them. Raises `UsageError`."""
+    """The wheels that the paths name: files, or folders with wheels in them.
+
+    Raises `UsageError`, and `DamagedError` for a wheelhouse whose wheels are not what its records say.
+    """
     wheels: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
@@ -37,6 +41,8 @@ def find_wheels(paths: Iterable[Path]) -> tuple[Path, ...]:
         found = sorted(path.glob("*.whl")) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"no wheel is in {path}", hint="name a folder with wheels on top, such as a wheelhouse")
+        if path.is_dir():
+            Wheelhouse(path).require_sound(thorough=True)
         for wheel in found:
             if wheels.setdefault(wheel.name, wheel) != wheel:
                 raise UsageError(f"{wheel.name} is named twice", hint="verify one folder after the other")

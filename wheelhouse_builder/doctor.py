@@ -197,7 +197,8 @@ def _alpine(settings: Settings) -> Iterator[Finding]:
         name = f"Alpine, Python {target.python_version}, {target.arch.docker}"
         found = find_alpine(target, engine=place.engine, image=place.image, rootfs=rootfs, pull=False)
         if isinstance(found, NoAlpine):
-            remedy = "docker or podman with an image to pull, or verify.rootfs in whb.toml"
+            get = "docker or podman with an image to pull, or verify.rootfs in whb.toml"
+            remedy = "set verify.engine (WHB_VERIFY_ENGINE) to something else" if place.engine == "off" else get
             yield _limited(name, f"no import check: {found.reason}", remedy)
         else:
             yield _ok(name, found.name)

@@ -182,10 +182,10 @@ class Pipeline:
         log = self.log(job)
         diagnosis = diagnose(f"{_end_of(log)}\n{error.tail}")
         if diagnosis is None:
-            return JobError(error.message, hint=error.hint, log=log, tail=error.tail)
-        return JobError(
-            f"{error.message}: {diagnosis.cause}", hint=diagnosis.remedy, log=log, tail=diagnosis.line or error.tail
-        )
+            hint = error.hint or "the log has all that the build said; another version of the package may build"
+            return JobError(error.message, hint=hint, log=log, tail=error.tail)
+        remedy = diagnosis.remedy.replace("[packages.NAME]", f"[packages.{job.source.name}]")
+        return JobError(f"{error.message}: {diagnosis.cause}", hint=remedy, log=log, tail=diagnosis.line or error.tail)
 
 
 def require_identity(filename: str, source: Source) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.utils import BuildTag, parse_wheel_filename
@@ -149,7 +150,7 @@ def _decide(
         return decided(Action.IMPOSSIBLE, selection.reason), None
     if isinstance(choice, Wheel):
         same = next((wheel for wheel in stored if wheel.sha256 == choice.sha256), None)
-        taken = next((wheel for wheel in stored if wheel.filename == choice.filename and wheel.built_for), None)
+        taken = next((wheel for wheel in stored if wheel.built_for and _same_name(wheel, choice)), None)
         if there := same or taken:
             why = "the upstream wheel" if same else "built from source under the name that the upstream wheel has"
             return decided(Action.REUSE, f"in the wheelhouse: {why}", filename=there.filename, size=there.size), None
@@ -160,7 +161,9 @@ def _decide(
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
     keys = request_keys(choice, target)
     if not keys:
-        return decided(Action.IMPOSSIBLE, f"no toolchain for {target} (`whb doctor` says more)"), None
+        minor = target.python_version
+        reason = f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
+        return decided(Action.IMPOSSIBLE, reason), None
     job = Job(source=choice, target=target, request_keys=keys)
     if best(built_from(choice, target, cached, request_keys)):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job
@@ -187,12 +190,20 @@ def best(wheels: Iterable[K]) -> K | None:
     return max(wheels, key=lambda wheel: _build_tag(wheel.filename), default=None)
 
 
+_parsed = cache(parse_wheel_filename)  # each decision looks at every wheel that is there
+
+
+def _same_name(known: Known, wheel: Wheel) -> bool:
+    """Whether the names mean the same: old ones are spelled `MarkupSafe-…`, those of today `markupsafe-…`."""
+    return _parsed(known.filename) == _parsed(wheel.filename)
+
+
 def _tags(filename: str) -> frozenset[Tag]:
-    return parse_wheel_filename(filename)[-1]
+    return _parsed(filename)[-1]
 
 
 def _build_tag(filename: str) -> BuildTag:
-    return parse_wheel_filename(filename)[2]
+    return _parsed(filename)[2]
 
 
 def _predecessors(job: Job, others: Iterable[Job]) -> Iterable[str]:

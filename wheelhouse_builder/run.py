@@ -50,7 +50,8 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
 
     Raises `UsageError`, `ResolveError`, `MachineError`, `DamagedError` or `Cancelled`.
     """
-    return _Run.of(settings, listener, canceller).plan()
+    run = _Run.of(settings, listener, canceller)
+    return run.plan(run.select())
 
 
 def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -> Report:
@@ -59,8 +60,9 @@ def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
     run = _Run.of(settings, listener, canceller)
+    selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
-        return run.build()
+        return run.build(selections)
 
 
 @dataclass(kw_only=True)
@@ -107,15 +109,15 @@ class _Run:
 
     # plan
 
-    def plan(self) -> Plan:
-        """Every decision, from the requirements and what is there."""
+    def plan(self, selections: Mapping[Target, list[Selection]]) -> Plan:
+        """Every decision, from what the locks offer and what is there."""
         self.wheelhouse.require_sound()
-        selections = self._selections()
         return make_plan(
             selections, self.wheelhouse.wheels(), self.pipeline.builds.all(), cache(self.pipeline.request_keys)
         )
 
-    def _selections(self) -> Mapping[Target, list[Selection]]:
+    def select(self) -> Mapping[Target, list[Selection]]:
+        """What the lock of each target offers, after resolving where no earlier lock fits."""
         settings = self.settings
 
         def selected(target: Target) -> list[Selection]:
@@ -130,9 +132,9 @@ class _Run:
 
     # build
 
-    def build(self) -> Report:
+    def build(self, selections: Mapping[Target, list[Selection]]) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
-        plan = self.plan()
+        plan = self.plan(selections)
         if plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
             self.listener(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))

@@ -124,15 +124,21 @@ def _parse_floor(text: str) -> str:
     return text
 
 
+def is_location(text: str) -> bool:
+    """Whether a package is given by a path or a URL, with its name before it or not."""
+    return "/" in text or text.startswith(".")
+
+
 def _parse_requirement(text: str) -> str:
-    if "/" in text or text.startswith("."):
-        return text  # a path or a URL, as in a requirements file: who reads those looks at it
+    if is_location(text):
+        return text  # as in a requirements file: who reads those looks at it
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - costs 10 ms, rarely needed
 
     try:
         Requirement(text)
     except InvalidRequirement as error:
-        raise UsageError(f"{text!r} is not a requirement: {str(error).splitlines()[0]}") from None
+        hint = "write it as cffi, 'cffi>=1.17' or ./project"
+        raise UsageError(f"{text!r} is not a requirement: {str(error).splitlines()[0]}", hint=hint) from None
     return text
 
 

@@ -113,3 +113,14 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     command = f"{sys.executable} -m wheelhouse_builder build -P cffi --show-settings --color never | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"), [(">/dev/full", 4), (">&-", 0), ("2>&-", 0), ("--json >/dev/full", 4), ("--json >&-", 0)]
+)
+def test_an_output_that_takes_nothing_is_no_traceback(redirection: str, code: int) -> None:
+    command = f"{sys.executable} -m wheelhouse_builder build -P cffi --show-settings --color never {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: No space left on device\n") is (code == 4)

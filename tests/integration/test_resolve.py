@@ -19,7 +19,7 @@ import pytest
 
 from wheelhouse_builder import process
 from wheelhouse_builder.artifact import RemoteFile, Sdist, SourceTree, Wheel
-from wheelhouse_builder.errors import ResolveError
+from wheelhouse_builder.errors import MachineError, ResolveError
 from wheelhouse_builder.events import Event, Note
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
@@ -340,3 +340,40 @@ def test_an_index_with_a_password_and_without_hashes(
     assert downloads.fetch(choice).read_bytes() == sdist.read_bytes()
     downloads.close()
     assert [asked == "bytes=0-" for asked in handler.ranges] == [True, False, False]
+
+
+def test_an_index_that_refuses_a_password_is_named_without_it(
+    cache: Path, tmp_path: Path, index: tuple[str, Path, type[Handler]]
+) -> None:
+    host, _, _ = index
+    with pytest.raises(ResolveError) as error:
+        lock_of(cache, write(tmp_path / "r.txt", f"--index-url http://me:wrong@{host}/simple\nfoo\n"))
+    assert "401 Unauthorized" in (error.value.hint or "")
+    assert host in (error.value.hint or "")
+    assert "wrong" not in f"{error.value.message}{error.value.hint}"
+
+
+def test_a_python_that_is_too_old_is_told_with_the_target_and_our_option(cache: Path, tmp_path: Path) -> None:
+    target = Target((3, 11), Arch.AARCH64)
+    with pytest.raises(ResolveError, match=f"cannot be resolved for {target}") as error:
+        lock_of(cache, write(tmp_path / "r.txt", "django==6.0\n"), target)
+    assert "--python" in (error.value.hint or "")
+    assert "--python-version" not in (error.value.hint or "")
+
+
+def test_a_package_without_wheels_that_must_not_be_built(cache: Path, tmp_path: Path) -> None:
+    control = FormatControl.parse(only_binary=[":all:"])
+    with pytest.raises(ResolveError) as error:
+        lock_of(cache, write(tmp_path / "r.txt", "pycryptodome==3.4\n"), format_control=control)
+    assert "--only-binary" in (error.value.hint or "")
+
+
+def test_build_requirements_that_are_not_there_are_called_so(cache: Path) -> None:
+    with pytest.raises(ResolveError, match="the build requirements cannot be resolved"):
+        resolve_build_requirements(["no-such-package-of-whb"], Path(sys.executable), ResolveOptions(cache=cache))
+
+
+def test_a_cache_that_cannot_be_made_is_the_machines_fault(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="cache") as error:
+        lock_of(write(tmp_path / "file", ""), write(tmp_path / "r.txt", "six\n"))
+    assert "--cache-dir" in (error.value.hint or "")

@@ -232,6 +232,22 @@ def test_a_good_build(fake_run: Callable[[object], list[Settings]], capsys: pyte
     assert "wheelhouse: generation 1, as it was\n" in err
 
 
+def test_after_a_build_of_a_path_pip_is_given_names(
+    fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_run(REPORT)
+    main(["build", "-P", "./cffi-2.1.1.tar.gz"])
+    assert "  pip install --no-index --find-links /w cffi\n" in capsys.readouterr().err
+
+
+def test_where_nothing_is_ready_pip_is_not_named(
+    fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_run(Report(rows=ROWS[1:], wheelhouse=Path("/w"), generation=3, changed=False, seconds=1))
+    assert main(["build", "-P", "lxml"]) == 1
+    assert "pip install" not in capsys.readouterr().err
+
+
 def test_a_plan(fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]) -> None:
     row = ROWS[0]
     possible = Decision(name=row.name, version=row.version, target=row.target, action=Action.BUILD, reason="asked for")

@@ -88,6 +88,16 @@ def test_publication_is_seen_through_fixed_links(house: Wheelhouse, tmp_path: Pa
     }
 
 
+def test_whatever_lies_in_a_wheelhouse_is_documented(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        one = add(house, tmp_path, "one")
+        published(house, arm=[one])
+    page = Path(__file__).parents[2] / "docs/reference/wheelhouse.md"
+    documented = {line.split()[0].strip("/") for line in page.read_text().splitlines() if line.startswith(" " * 6)}
+    there = {path.name.replace(one, "*.whl").replace(str(ARM), "TARGET") for path in house.root.iterdir()}
+    assert there == documented
+
+
 def test_nothing_new_is_no_generation(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         one = add(house, tmp_path, "one")

@@ -218,7 +218,19 @@ def test_a_failure_is_explained_by_the_log(pipeline: Pipeline, engine: FakeEngin
         run(pipeline, job(pipeline, source))
     assert caught.value.tail == EXPLAINED
     assert caught.value.hint is not None
-    assert "librar" in caught.value.hint
+    assert "[packages.demo] libraries" in caught.value.hint
+
+
+def test_a_failure_that_nothing_explains_leads_to_the_log(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    def fails(_: Work) -> None:
+        raise JobError("the build backend failed")
+
+    engine.fails = fails
+    with pytest.raises(JobError) as caught:
+        run(pipeline, job(pipeline, source))
+    assert "the log" in (caught.value.hint or "")
 
 
 def test_of_an_endless_log_the_end_is_read(

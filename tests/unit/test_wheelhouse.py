@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from packaging.utils import parse_wheel_filename
 
 from tests.wheels import make_wheel
+from wheelhouse_builder.check import find_wheels
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, MachineError, UsageError
 from wheelhouse_builder.events import Event, Note
 from wheelhouse_builder.files import sha256_of
@@ -91,6 +92,13 @@ def test_rebuild_with_other_content_gets_build_tags(house: Wheelhouse, tmp_path:
     assert again == second
     assert len(house.wheels()) == 3
     assert house.check() == []
+
+
+def test_rebuild_of_a_wheel_whose_name_is_spelled_otherwise_gets_a_build_tag(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        admit(house, wheel_with(tmp_path, b"1", name="Demo"), origin="fetched")
+        assert admit(house, wheel_with(tmp_path, b"2")).filename == f"demo-1.0-1-{MUSL}.whl"
+        assert admit(house, wheel_with(tmp_path, b"2")).filename == f"demo-1.0-1-{MUSL}.whl"
 
 
 def test_fetched_wheel_with_other_content_is_refused(house: Wheelhouse, tmp_path: Path) -> None:
@@ -187,6 +195,16 @@ def test_changed_wheel_is_damage(house: Wheelhouse, tmp_path: Path) -> None:
         house.require_sound()
     assert caught.value.exit_code == 5
     assert f"rm {path}" in (caught.value.hint or "")
+
+
+def test_verify_looks_at_the_records_first(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        stored = admit(house, wheel_with(tmp_path))
+    assert find_wheels([house.root]) == (house.root / stored.filename,)
+    with (house.root / stored.filename).open("ab") as wheel:  # a zip with something after its end opens as before
+        wheel.write(b"x")
+    with pytest.raises(DamagedError, match=stored.filename):
+        find_wheels([house.root])
 
 
 def test_remedy_for_damage_works(house: Wheelhouse, tmp_path: Path) -> None:

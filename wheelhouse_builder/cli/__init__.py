@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol, cast
 
 import wheelhouse_builder
-from wheelhouse_builder.cli.console import Console, make_console, silence_stdout
+from wheelhouse_builder.cli.console import Console, make_console, open_closed_streams, silence_stdout
 from wheelhouse_builder.cli.options import Parser, add_common, read_settings
 from wheelhouse_builder.errors import Cancelled, MachineError, UsageError, WhbError
 from wheelhouse_builder.process import Canceller
@@ -69,6 +69,7 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `whb`; returns the exit code (docs/reference/commands.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_closed_streams()
     console = make_console(json="--json" in arguments, verbosity=int("-v" in arguments), environ=os.environ)
     try:
         code = _run(arguments)
@@ -159,10 +160,14 @@ def _show_settings(settings: Settings, console: Console) -> int:
 
 def _fail(error: WhbError, console: Console) -> int:
     console.error(error)
-    if console.json:
-        from wheelhouse_builder.report.as_json import dump, error_data
+    try:
+        if console.json:
+            from wheelhouse_builder.report.as_json import dump, error_data
 
-        console.result(dump("error", error_data(error)))
+            console.result(dump("error", error_data(error)))
+        sys.stdout.flush()
+    except OSError:  # that nothing can be written there may be the very error
+        silence_stdout()
     return error.exit_code
 
 

@@ -70,6 +70,9 @@ def _show_failure(row: Row, console: Console) -> None:
 
 def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     """What a person does after the run."""
+    from wheelhouse_builder.report.model import Status
+    from wheelhouse_builder.settings import is_location
+
     wheelhouse = from_here(report.wheelhouse)
     if report.generation is None:
         yield f"nothing is published in {wheelhouse} yet"
@@ -78,7 +81,13 @@ def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     yield f"{wheelhouse}: generation {report.generation}, {news}"
     if report.failed:
         yield "run the same command again after the cause is gone: what is ready is kept"
-    inputs = [part for file in settings.requirements for part in ("-r", from_here(file))] + list(settings.packages)
+    ready = sorted({str(row.name) for row in report.rows if row.status is Status.READY})
+    if report.rows and not ready:
+        return
+    packages = list(settings.packages)
+    if any(map(is_location, packages)):  # pip would build what is there once more: names lead it to the wheels
+        packages = ready
+    inputs = [part for file in settings.requirements for part in ("-r", from_here(file))] + packages
     yield "install from it, with no network and no compiler:"
     yield "  " + shlex.join(["pip", "install", "--no-index", "--find-links", wheelhouse, *inputs])
     index = (report.wheelhouse / "simple").as_uri()

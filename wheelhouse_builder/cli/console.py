@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -99,6 +100,13 @@ def make_console(
         color=wants_color(color, sys.stderr, environ),
         live=live,
     )
+
+
+def open_closed_streams() -> None:
+    """What is said to a stream that the caller closed (`>&-`) is read by nobody; Python has None for such a stream."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
 def silence_stdout() -> None:

@@ -45,14 +45,17 @@ def _read_file(
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}", hint="save it as UTF-8"
+            f"{file}{by} is not UTF-8 text: {error.reason} at byte {error.start}",
+            hint="save it as UTF-8; a package is given with -P",
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         kind = "constraints" if constraint else "requirements"
+        project = isinstance(error, IsADirectoryError) and not by
+        base = "the file that names them" if by else "the working directory"
         raise UsageError(
             f"cannot read the {kind} file {str(file)!r}{by}: {reason}",
-            hint=f"paths are relative to {'the file that names them' if by else 'the working directory'}",
+            hint="a project is given with -P" if project else f"paths are relative to {base}",
         ) from None
     if resolved in ancestors:
         raise UsageError(f"{file} includes itself{by}", hint="remove one of the -r or -c lines")

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 _PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
 _LOG_LINE = re.compile(r"(\$|DEBUG|TRACE|INFO|WARN)\s")
 
+# How uv's options, which its hints name, are given to us.
+_OURS = {
+    "--python-version": "--python",
+    "--prerelease=allow": "--pre (in a requirements file)",
+    "--index-strategy unsafe-best-match": "UV_INDEX_STRATEGY=unsafe-best-match",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResolveOptions:
@@ -63,7 +70,8 @@ def resolve(requirements: RequirementSet, target: Target, options: ResolveOption
             *_option_arguments(requirements, options),
             *inputs,
         ]
-        log = _compile(argv, replace(options, indexes=requirements), requirements)
+        what = f"the requirements cannot be resolved for {target}"
+        log = _compile(argv, replace(options, indexes=requirements), requirements, what=what)
         _tell_built(log, options.listener)
         lock = parse_lock(output.read_text(encoding="utf-8"), target, folder)
     return enforce_hashes(lock, requirements)
@@ -86,7 +94,9 @@ def resolve_build_requirements(
         limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
         argv: list[str | Path] = ["--format", "requirements.txt", "--generate-hashes", "--no-annotate"]
         argv += ["--output-file", output, wanted, "--constraints", limits]
-        log = _compile(argv, replace(options, python=python), RequirementSet())
+        log = _compile(
+            argv, replace(options, python=python), RequirementSet(), what="the build requirements cannot be resolved"
+        )
         _tell_built(log, options.listener)
         return output.read_text(encoding="utf-8")
 
@@ -118,7 +128,13 @@ def _uv() -> str:
         raise MachineError("uv is not installed", hint="pip install 'wheelhouse-builder[build]'") from None
 
 
-def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: RequirementSet) -> str:
+def _compile(
+    arguments: Sequence[str | Path],
+    options: ResolveOptions,
+    wanted: RequirementSet,
+    *,
+    what: str,
+) -> str:
     """Run `uv pip compile`, and return its log."""
     argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
     argv += ["--verbose", "--no-progress", "--color", "never", *(["--offline"] if options.offline else [])]
@@ -130,7 +146,7 @@ def _compile(arguments: Sequence[str | Path], options: ResolveOptions, wanted: R
         try:
             process.run(argv, env=environment, log=log, canceller=options.canceller, what="uv pip compile")
         except JobError:
-            raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options) from None
+            raise _explain(log.read_text(encoding="utf-8", errors="replace"), wanted, options, what) from None
         return log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -145,17 +161,17 @@ def _tell_built(log: str, listener: Listener) -> None:
         )
 
 
-def _explain(log: str, wanted: RequirementSet, options: ResolveOptions) -> ResolveError:
+def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: str) -> ResolveError | MachineError:
     """uv's explanation, and which lines of the user's files it is about."""
     lines = [line for line in log.splitlines() if not _LOG_LINE.match(line)]
     start = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
     text, _, uv_hint = "\n".join(lines[start:]).partition("\nhint: ")
     text = redact(re.sub(r"^(error: |  cause: |         )", "", text, flags=re.MULTILINE)).strip()
+    if "Failed to initialize cache" in text or "No space left on device" in text:
+        return MachineError(text, hint="`whb doctor` checks the cache; --cache-dir names another folder")
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
-    return ResolveError(
-        f"the requirements cannot be resolved\n{text}{blamed}", hint=_hint(text, options, uv_hint.strip())
-    )
+    return ResolveError(f"{what}\n{text}{blamed}", hint=_hint(text, options, redact(uv_hint.strip())))
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -165,6 +181,8 @@ def _mentions(text: str, name: str) -> bool:
 def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
     if options.offline:
         return "run once without --offline, so that what is needed is in the cache"
+    if "authentication credentials" in theirs or "403 Forbidden" in theirs:
+        return theirs
     if "not found in the package registry" in text:
         return "is the name spelled right? A private index is given with --index-url in the file, or UV_INDEX"
     if "error sending request" in text or "Request failed" in text:
@@ -173,6 +191,10 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
     if "has no usable wheels" in text or "have no usable wheels" in text:
         return "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
+    if "does not match given name" in text:
+        return "give it the name that it has itself"
     if "Failed to build" in text or "Failed to download and build" in text:
         return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
+    for option, ours in _OURS.items():
+        theirs = theirs.replace(option, ours)
     return theirs or "change one of the requirements, or add a constraint"

@@ -148,9 +148,10 @@ class Wheelhouse:
 
     def _with_free_name(self, wheel: Path, record: StoredWheel, folder: Path) -> Path:
         """The wheel under a name that stands for no other content: its own, or one with a build tag."""
-        if not self._is_taken(wheel):
+        built = record.origin == "built"
+        if not self._is_taken(wheel) and not (built and self._has_namesake(wheel)):
             return wheel
-        if record.origin != "built":
+        if not built:
             raise JobError(
                 f"{wheel.name} is in {self.root} with other content than was fetched now",
                 hint="a name stands for one content for ever, clients hold its hash: find out which index changed "
@@ -163,6 +164,11 @@ class Wheelhouse:
             if not self._is_taken(tagged):
                 return tagged
             tagged.unlink()
+
+    def _has_namesake(self, wheel: Path) -> bool:
+        """Whether a wheel is here that differs in the spelling of its name alone: installers would take either."""
+        parsed = parse_wheel_filename(wheel.name)
+        return any(w.filename != wheel.name and parse_wheel_filename(w.filename) == parsed for w in self.wheels())
 
     def _is_taken(self, wheel: Path) -> bool:
         """Whether this name stands for other content: in the record of a wheel that clients know, or on the disk."""
