@@ -110,7 +110,7 @@ def libffi_seconds(cache: Path, shared: Path) -> dict[str, float]:
     times = {}
     recipe = load_library("libffi")
     for arch in Arch:
-        tools = ensure_zig(arch, cache)
+        tools = ensure_zig(arch, shared)  # warm
         folder = fresh_cache(shared, cache / f"libffi-{arch}")
         (folder / "libraries").unlink()
         assert not library_prefix(recipe, tools, folder).exists()
