@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
+import gzip
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
 ARM = Target.parse("cp312-musllinux_1_2_aarch64")
 AMD = Target.parse("cp312-musllinux_1_2_x86_64")
 FIRST, LATER = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC)
+
+
+PAGES = (
+    "simple/index.html",
+    "simple/index.v1_json",
+    "simple/one/index.html",
+    "simple/one/index.v1_json",
+    "links/index.html",
+)
 
 
 @pytest.fixture
@@ -70,11 +82,7 @@ def test_publication_is_seen_through_fixed_links(house: Wheelhouse, tmp_path: Pa
     assert set(tree(house.root)) == {
         one,
         f"{one}.metadata",
-        "simple/index.html",
-        "simple/index.v1_json",
-        "simple/one/index.html",
-        "simple/one/index.v1_json",
-        "links/index.html",
+        *(f"{page}{suffix}" for page in PAGES for suffix in ("", ".gz")),
         f"requirements-{ARM}.txt",
         f"pylock.{ARM}.toml",
     }
@@ -133,6 +141,95 @@ def test_equal_wheelhouses_publish_equal_bytes(tmp_path: Path) -> None:
     assert trees[0] == trees[1]
 
 
+def test_pages_are_packed_as_they_are(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        add(house, tmp_path, "one")
+        published(house)
+    for page in PAGES:
+        packed = (house.root / f"{page}.gz").read_bytes()
+        assert gzip.decompress(packed) == (house.root / page).read_bytes()
+        assert packed[4:8] == b"\0\0\0\0"  # no time: equal pages are equal files
+
+
+def inodes(house: Wheelhouse, project: str) -> set[int]:
+    return {path.stat().st_ino for path in (house.root / "simple" / project).iterdir()}
+
+
+def test_pages_of_other_projects_are_shared_with_the_generation_before(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        add(house, tmp_path, "one")
+        add(house, tmp_path, "two")
+        published(house)
+        before = {name: inodes(house, name) for name in ("one", "two")}
+        add(house, tmp_path, "two", "2.0")
+        published(house)
+    assert inodes(house, "one") == before["one"]
+    assert inodes(house, "two").isdisjoint(before["two"])
+
+
+def test_sharing_gives_what_writing_anew_would(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        for name in ("one", "two", "three"):
+            add(house, tmp_path, name)
+            publish(house, {}, now=FIRST)
+    anew = Wheelhouse(tmp_path / "anew")
+    with anew.lock():
+        for name in ("one", "two", "three"):
+            add(anew, tmp_path, name)
+        publish(anew, {}, now=FIRST)
+    assert tree(house.root) == tree(anew.root)
+
+
+def test_where_there_are_no_hard_links_pages_are_copied(
+    house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with house.lock():
+        add(house, tmp_path, "one")
+        published(house)
+        page = (house.root / "simple/one/index.html").read_bytes()
+        add(house, tmp_path, "two")
+        published(house)
+    assert (house.root / "simple/one/index.html").read_bytes() == page
+
+
+@pytest.mark.parametrize("lost", ["simple/one/index.html", "simple/one/index.v1_json.gz", "manifest.json", "links"])
+def test_generation_that_lost_a_file_is_published_anew(house: Wheelhouse, tmp_path: Path, lost: str) -> None:
+    with house.lock():
+        add(house, tmp_path, "one")
+        generation = published(house)
+        whole = tree(house.root)
+        path = generation.path / lost
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        published(house)
+    assert tree(house.root) == whole
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"one": 1}'])
+def test_manifest_that_says_nothing_is_no_harm(house: Wheelhouse, tmp_path: Path, content: bytes) -> None:
+    with house.lock():
+        add(house, tmp_path, "one")
+        generation = published(house)
+        whole = tree(house.root)
+        (generation.path / "manifest.json").write_bytes(content)
+        published(house)
+    assert tree(house.root) == whole
+
+
+def test_project_that_is_gone_has_no_page(house: Wheelhouse, tmp_path: Path) -> None:
+    with house.lock():
+        add(house, tmp_path, "one")
+        two = add(house, tmp_path, "two")
+        published(house)
+        (house.root / two).unlink()
+        published(house)
+    assert not (house.root / "simple" / "two").exists()
+    assert (house.root / "simple" / "one" / "index.html").is_file()
+
+
 def test_missing_wheel_is_not_published(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         one = add(house, tmp_path, "one")
@@ -181,7 +278,7 @@ class Dying:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.at: int | None = None
-        for name in ("write", "copy", "rename", "sync", "link"):
+        for name in ("write", "copy", "share", "rename", "remove", "sync", "link"):
             monkeypatch.setattr(disk, name, self._wrap(getattr(disk, name)))
 
     def _wrap(self, effect: Callable[..., Any]) -> Callable[..., Any]:

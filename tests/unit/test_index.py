@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import tomllib
@@ -155,6 +156,18 @@ def test_everything_is_escaped(requires_python: str, title: str) -> None:
     wheel = File(filename="demo-1.0-py3-none-any.whl", url="u", sha256="0", size=1, requires_python=requires_python)
     document = json.loads(render_json.project_page(Project(name=name, files=(wheel,))))
     assert document["files"][0]["requires-python"] == requires_python
+
+
+@given(reason=hostile)
+def test_reason_of_a_yank_is_escaped(reason: str) -> None:
+    wheel = dataclasses.replace(WHEELS[1], yanked=reason)
+    pages = index_files([wheel, WHEELS[0]])
+    for page in ("simple/cffi/index.html", "links/index.html"):
+        (attributes, _), *others = Anchors(pages[page]).found
+        assert attributes["data-yanked"] == reason
+        assert all("data-yanked" not in other for other, _ in others)
+    assert json.loads(pages["simple/cffi/index.v1_json"])["files"][0]["yanked"] == reason
+    assert "yanked" not in json.loads(pages["simple/zope-interface/index.v1_json"])["files"][0]
 
 
 def test_names_are_normalised() -> None:

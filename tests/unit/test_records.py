@@ -11,6 +11,7 @@ from packaging.version import Version
 from tests.unit.test_index import stored
 from wheelhouse_builder.errors import DamagedError, MachineError
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse import records as records_module
 from wheelhouse_builder.wheelhouse.records import Records, StoredWheel
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def test_every_field_is_kept(records: Records) -> None:
     with sqlite3.connect(records.path) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(wheels)")}
     connection.close()
-    assert columns == {field.name for field in dataclasses.fields(StoredWheel)} | {"mtime_ns"}
+    assert columns == {field.name for field in dataclasses.fields(StoredWheel)} - {"yanked"} | {"mtime_ns"}
 
 
 def test_first_publication_is_kept(records: Records) -> None:
@@ -150,6 +151,66 @@ def test_records_of_the_future_are_left_alone(records: Records) -> None:
     with pytest.raises(DamagedError, match="version 99") as caught:
         records.all()
     assert "use the whb that wrote it" in (caught.value.hint or "")
+
+
+def make_older(records: Records) -> None:
+    """What version 1 was: no yanks."""
+    with sqlite3.connect(records.path) as connection:
+        connection.executescript("DROP TABLE yanks; PRAGMA user_version = 1;")
+    connection.close()
+
+
+def test_records_of_version_1_are_read_without_a_change(records: Records) -> None:
+    records.add(FULL, 1)
+    make_older(records)
+    before = records.path.read_bytes()
+    records.path.chmod(0o444)
+    assert records.all() == (FULL,)
+    assert records.by_filename(FULL.filename) == FULL
+    assert records.path.read_bytes() == before
+
+
+def test_records_of_version_1_become_ours_when_someone_writes(records: Records) -> None:
+    records.add(FULL, 17)
+    make_older(records)
+    records.create()
+    records.set_yank(FULL.name, FULL.version, "broken")
+    assert records.all() == (dataclasses.replace(FULL, yanked="broken"),)
+    assert records.times() == {FULL.filename: 17}
+    records.create()
+    assert records.all()[0].yanked == "broken"
+
+
+def test_an_interrupted_migration_changes_nothing(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.add(FULL, 1)
+    make_older(records)
+    steps = records_module._STEPS
+    monkeypatch.setattr(records_module, "_STEPS", (steps[0], steps[1] + "no SQL;"))
+    with pytest.raises(MachineError):
+        records.create()
+    monkeypatch.setattr(records_module, "_STEPS", steps)
+    assert records.all() == (FULL,)
+    records.create()
+    assert records.all() == (FULL,)
+
+
+def test_a_yank_is_of_the_version_and_its_files_to_come(records: Records) -> None:
+    other = dataclasses.replace(FULL, filename="cffi-2.1.1-py3-none-any.whl")
+    newer = dataclasses.replace(FULL, filename="cffi-2.1.2-py3-none-any.whl", version=Version("2.1.2"))
+    records.add(FULL, 1)
+    records.set_yank(FULL.name, FULL.version, "one")
+    records.set_yank(FULL.name, FULL.version, "two")
+    assert records.add(other, 1).yanked == "two"
+    assert records.add(FULL, 1).yanked == "two"
+    assert records.add(newer, 1).yanked is None
+    records.set_yank(FULL.name, FULL.version, None)
+    assert [wheel.yanked for wheel in records.all()] == [None, None, None]
+
+
+def test_removed_wheels_are_forgotten(records: Records) -> None:
+    records.add(FULL, 1)
+    records.remove([FULL.filename])
+    assert records.all() == ()
 
 
 def test_a_folder_that_is_not_there_is_the_machine(tmp_path: Path) -> None:

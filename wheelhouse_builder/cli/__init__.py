@@ -27,6 +27,10 @@ COMMANDS: Mapping[str, str] = {
     "build": "resolve, plan, build what is missing, repair, verify, publish",
     "plan": "the same, up to the plan: what would happen, and why",
     "verify": "check that wheels load on their targets",
+    "index": "publish what the wheelhouse holds",
+    "rollback": "make an earlier generation of the index current again",
+    "yank": "withdraw a version: only who pins it still gets it",
+    "gc": "remove generations and wheels that nothing needs",
     "doctor": "what this machine can build, what is missing, and how to get it",
 }
 # Which extra of the distribution carries a module that an installation may lack (pyproject.toml).

@@ -33,6 +33,7 @@ class File:
     upload_time: datetime | None = (
         None  # UTC; "a valid ISO 8601 date/time string in the form yyyy-mm-ddThh:mm:ss.ffffffZ"
     )
+    yanked: str | None = None  # "an arbitrary string that gives the reason why the file has been yanked" (PEP 592)
 
     @property
     def version(self) -> str:

@@ -40,6 +40,7 @@ def file_link(file: File) -> str:
         "data-dist-info-metadata": metadata,  # "for backwards compatibility" (PEP 714)
         "data-size": str(file.size),
         "data-upload-time": file.upload_time_text,
+        "data-yanked": file.yanked,
     }
     return _anchor(f"{file.url}#sha256={file.sha256}", file.filename, attributes)
 

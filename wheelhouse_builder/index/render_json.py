@@ -36,6 +36,7 @@ def _file(file: File) -> dict[str, Any]:
         "requires-python": file.requires_python,
         "core-metadata": {"sha256": file.metadata_sha256} if file.metadata_sha256 else None,
         "upload-time": file.upload_time_text,
+        "yanked": file.yanked,
     }
     return {key: value for key, value in document.items() if value is not None}
 

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from wheelhouse_builder.plan import Decision, Plan
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.verify.verdict import Verdict
+    from wheelhouse_builder.wheelhouse.generations import Generation
+    from wheelhouse_builder.wheelhouse.retention import Garbage
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 Data = dict[str, object]
 
 
 def dump(kind: str, content: Mapping[str, object]) -> str:
-    """One document: `kind` is report, plan, verdicts, doctor, settings or error."""
+    """One document: `kind` is report, plan, verdicts, doctor, settings, index, generations, garbage or error."""
     return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2)
 
 
@@ -104,6 +107,37 @@ def verdict_data(verdict: Verdict) -> Data:
 def findings_data(findings: Sequence[Finding]) -> Data:
     """What the doctor found."""
     return {"findings": [{**asdict(finding), "state": str(finding.state)} for finding in findings]}
+
+
+def published_data(wheelhouse: Wheelhouse, generation: Generation | None, *, changed: bool) -> Data:
+    """What is in force after a command that publishes, rolls back or yanks."""
+    number = generation.number if generation else None
+    return {"wheelhouse": str(wheelhouse.root), "generation": number, "changed": changed}
+
+
+def generations_data(wheelhouse: Wheelhouse, generations: Sequence[Generation], current: Generation | None) -> Data:
+    """The generations that are kept."""
+    listed = [
+        {
+            "number": generation.number,
+            "published": f"{generation.published:%Y-%m-%dT%H:%M:%SZ}",
+            "current": generation == current,
+        }
+        for generation in generations
+    ]
+    return {"wheelhouse": str(wheelhouse.root), "generations": listed}
+
+
+def garbage_data(wheelhouse: Wheelhouse, garbage: Garbage, *, removed: bool) -> Data:
+    """What goes, or would go."""
+    return {
+        "wheelhouse": str(wheelhouse.root),
+        "removed": removed,
+        "generations": [generation.number for generation in garbage.generations],
+        "files": [path.name for path in garbage.files],
+        "records": list(garbage.records),
+        "bytes": garbage.size,
+    }
 
 
 def error_data(error: WhbError) -> Data:

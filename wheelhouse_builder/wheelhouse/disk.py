@@ -37,9 +37,23 @@ def copy(source: Path, path: Path) -> None:
         os.fsync(stream.fileno())
 
 
+def share(source: Path, path: Path) -> None:
+    """Give a flushed file that never changes a second name; where the file system cannot, copy it."""
+    try:
+        path.hardlink_to(source)
+    except OSError:
+        copy(source, path)
+
+
 def rename(source: Path, path: Path) -> None:
     """Move a file, link or folder to its name, replacing a file or link that has it."""
     source.replace(path)
+    sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or link, which may be gone already."""
+    path.unlink(missing_ok=True)
     sync(path.parent)
 
 

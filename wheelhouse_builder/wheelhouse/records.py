@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from packaging.utils import NormalizedName
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_SECONDS = 30.0
 
 
@@ -52,6 +52,7 @@ class StoredWheel:
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     published_at: datetime | None = None  # UTC, of the first generation that had it; never changes
+    yanked: str | None = None  # why its version is yanked; kept for the version, with the files that are still to come
 
     @property
     def tags(self) -> frozenset[Tag]:
@@ -59,16 +60,19 @@ class StoredWheel:
         return parse_wheel_filename(self.filename)[-1]
 
 
-_COLUMNS = tuple(field.name for field in dataclasses.fields(StoredWheel))
-_SCHEMA = f"""
+_COLUMNS = tuple(field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked")
+_YANKS = "CREATE {} TABLE yanks (name TEXT, version TEXT, reason TEXT NOT NULL, PRIMARY KEY (name, version)) STRICT;"
+_SCHEMA = """
 CREATE TABLE wheels (
     filename TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
     metadata_sha256 TEXT NOT NULL, requires_python TEXT, origin TEXT NOT NULL, url TEXT, source_sha256 TEXT,
     request_key TEXT, build_key TEXT, built_for TEXT, engine TEXT, seconds REAL, notes TEXT NOT NULL,
     verdicts TEXT NOT NULL, published_at TEXT, mtime_ns INTEGER NOT NULL
 ) STRICT;
-PRAGMA user_version = {SCHEMA_VERSION};
 """
+# By the version that a file has: what makes it one of the next. Version 0 is an empty file.
+_STEPS = (_SCHEMA, _YANKS.format(""))
+_SELECT = "SELECT wheels.*, reason AS yanked FROM wheels LEFT JOIN yanks USING (name, version)"
 _INSERT = """
 INSERT OR REPLACE INTO wheels VALUES (
     :filename, :name, :version, :sha256, :size, :metadata_sha256, :requires_python, :origin, :url, :source_sha256,
@@ -84,22 +88,24 @@ class Records:
         self.path = path
 
     def create(self) -> None:
-        """Make the file, or finish one whose making was interrupted."""
+        """Make the file, or bring one of an older version to ours, in one transaction."""
         with self._connection() as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version < SCHEMA_VERSION:
+                steps = "".join(_STEPS[version:])
+                connection.executescript(f"BEGIN IMMEDIATE;{steps}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 
     def all(self) -> tuple[StoredWheel, ...]:
         """Every record, by file name; none when there is no file yet."""
         if not self.path.exists():
             return ()
         with self._open() as connection:
-            return tuple(map(_load, connection.execute("SELECT * FROM wheels ORDER BY filename")))
+            return tuple(map(_load, connection.execute(f"{_SELECT} ORDER BY filename")))
 
     def by_filename(self, filename: str) -> StoredWheel | None:
         """The record of one wheel."""
         with self._open() as connection:
-            rows = connection.execute("SELECT * FROM wheels WHERE filename = ?", (filename,))
+            rows = connection.execute(f"{_SELECT} WHERE filename = ?", (filename,))
             row = rows.fetchone()
         return None if row is None else _load(row)
 
@@ -112,7 +118,20 @@ class Records:
             ).fetchone()
             values["published_at"] = old[0] if old and old[0] else values["published_at"]
             connection.execute(_INSERT, values)
-        return dataclasses.replace(wheel, published_at=_moment(values["published_at"]))
+            stored = connection.execute(f"{_SELECT} WHERE filename = ?", (wheel.filename,)).fetchone()
+            return _load(stored)
+
+    def remove(self, filenames: Iterable[str]) -> None:
+        """Forget these wheels."""
+        with self._open() as connection:
+            connection.executemany("DELETE FROM wheels WHERE filename = ?", [(filename,) for filename in filenames])
+
+    def set_yank(self, name: NormalizedName, version: Version, reason: str | None) -> None:
+        """Note why a version is yanked, for all its files, also those to come; None takes it back."""
+        with self._open() as connection:
+            connection.execute("DELETE FROM yanks WHERE name = ? AND version = ?", (name, str(version)))
+            if reason is not None:
+                connection.execute("INSERT INTO yanks VALUES (?, ?, ?)", (name, str(version), reason))
 
     def set_verdicts(self, filename: str, verdicts: Iterable[Verdict]) -> None:
         """Put these verdicts in place of those that a wheel has."""
@@ -144,10 +163,12 @@ class Records:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on records of a version that we know."""
+        """A transaction on records of a version that we know. One of version 1 can be read; `create` makes it ours."""
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
+            if version == 1:
+                connection.execute(_YANKS.format("TEMPORARY"))
+            elif version != SCHEMA_VERSION:
                 raise DamagedError(
                     f"{self.path} has version {version} of the records; this whb knows version {SCHEMA_VERSION}",
                     hint="use the whb that wrote it, or another wheelhouse",
@@ -184,7 +205,7 @@ def _dump(wheel: StoredWheel) -> dict[str, Any]:
 
 
 def _load(row: sqlite3.Row) -> StoredWheel:
-    values = {name: row[name] for name in _COLUMNS}
+    values = {name: row[name] for name in (*_COLUMNS, "yanked")}
     return StoredWheel(
         **values
         | {

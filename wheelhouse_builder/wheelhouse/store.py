@@ -119,7 +119,8 @@ class Wheelhouse:
                 problems.append(self._problem(wheel.filename, trouble))
         if self._writing:
             troubled = {problem.path.name for problem in problems}
-            self._note_times({wheel.filename for wheel in self.wheels()} - troubled, times)
+            present = {name for name in records if (self.root / name).is_file()}
+            self._note_times(present - troubled, times)
         foreign = [path.name for path in sorted(self.root.glob("*.whl")) if path.name not in records]
         return problems + [self._problem(name, Trouble.FOREIGN) for name in foreign]
 
@@ -272,5 +273,5 @@ def metadata_of(wheel: Path) -> bytes:
 def _making(record: StoredWheel) -> dict[str, Any]:
     """The fields of a record that say how the wheel was had."""
     told_by_the_file = {"filename", "name", "version", "sha256", "size", "metadata_sha256", "requires_python"}
-    names = {field.name for field in dataclasses.fields(record)} - told_by_the_file - {"published_at"}
+    names = {field.name for field in dataclasses.fields(record)} - told_by_the_file - {"published_at", "yanked"}
     return {name: getattr(record, name) for name in names}

@@ -1,0 +1,31 @@
+"""`whb index`: publish what the wheelhouse holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cli.options import add_settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from wheelhouse_builder.cli import Invocation
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare arguments."""
+    add_settings(parser, ("wheelhouse",))
+
+
+def execute(invocation: Invocation) -> int:
+    """Publish; what cannot be published is told."""
+    from wheelhouse_builder.cli.holding import holding, say_current
+    from wheelhouse_builder.wheelhouse.generations import publish
+
+    with holding(invocation) as wheelhouse:
+        problems = wheelhouse.check()
+        changed = publish(wheelhouse, {}) is not None
+        say_current(invocation, wheelhouse, changed=changed, news="published")
+    for problem in problems:
+        invocation.console.complain(f"not published: {problem}")
+    return 0
