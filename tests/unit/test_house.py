@@ -18,11 +18,11 @@ ROOT = Path(wheelhouse_builder.__file__).parent
 STOREYS = (
     {"__main__"},
     {"cli"},
-    {"run"},
+    {"run", "server", "remote"},
     {"report"},
     {"admission"},
     {"tasks"},
-    {"pipeline", "schedule", "check", "doctor"},
+    {"pipeline", "schedule", "verification", "doctor", "conformance", "client_config"},
     {"engines", "plan", "settings_sources"},
     {"wheelhouse", "resolve", "diagnose"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings"},

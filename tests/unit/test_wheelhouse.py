@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from packaging.utils import parse_wheel_filename
 
 from tests.wheels import make_wheel
-from wheelhouse_builder.check import find_wheels
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, MachineError, UsageError
 from wheelhouse_builder.events import Event, Note
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.process import Canceller
+from wheelhouse_builder.verification import find_wheels
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import publish
 from wheelhouse_builder.wheelhouse.lock import read_holder

@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Print the verdicts; 1 if one is bad."""
-    from wheelhouse_builder.check import check_wheels, find_wheels
     from wheelhouse_builder.cli.progress import PlainProgress
     from wheelhouse_builder.report.as_json import dump, verdicts_data
+    from wheelhouse_builder.verification import check_wheels, find_wheels
 
     console = invocation.console
     wheels = find_wheels(invocation.options.wheels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wheelhouse_builder import check
+from wheelhouse_builder import verification
 from wheelhouse_builder.errors import JobError, UsageError
 from wheelhouse_builder.events import Event, Level, Note
 from wheelhouse_builder.process import Canceller
@@ -27,8 +27,8 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 def test_a_folder_names_its_wheels(tmp_path: Path) -> None:
     wheels = touch(tmp_path / "w", "b-1-py3-none-any.whl", "a-1-py3-none-any.whl", "notes.txt")
-    assert check.find_wheels([tmp_path / "w"]) == (wheels[1], wheels[0])
-    assert check.find_wheels([wheels[0], tmp_path / "w"]) == (wheels[0], wheels[1])
+    assert verification.find_wheels([tmp_path / "w"]) == (wheels[1], wheels[0])
+    assert verification.find_wheels([wheels[0], tmp_path / "w"]) == (wheels[0], wheels[1])
 
 
 def test_paths_that_name_no_wheel(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_paths_that_name_no_wheel(tmp_path: Path) -> None:
         ([tmp_path / "one", tmp_path / "two"], "is named twice"),
     ):
         with pytest.raises(UsageError, match=message):
-            check.find_wheels(paths)
+            verification.find_wheels(paths)
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,16 @@ def test_paths_that_name_no_wheel(tmp_path: Path) -> None:
     ],
 )
 def test_targets_of_a_wheel(tags: str, expected: tuple[Target, ...]) -> None:
-    assert check.targets_of(Path(f"a-1-{tags}.whl"), [ARM, AMD]) == expected
+    assert verification.targets_of(Path(f"a-1-{tags}.whl"), [ARM, AMD]) == expected
 
 
 def test_each_version_of_a_project_has_its_round() -> None:
     names = ["a-1-py3-none-any.whl", "a-2-py3-none-any.whl", "b-1-py3-none-any.whl", "a-2-1-py3-none-any.whl"]
     a1, a2, b1, a2_1 = map(Path, names)
-    rounds = list(check.rounds([a1, a2, b1, a2_1]))
+    rounds = list(verification.rounds([a1, a2, b1, a2_1]))
     assert rounds[0][0] == rounds[0][1] == [a2_1, b1]
     assert rounds[1:] == [([a2], [a2, b1]), ([a1], [a1, b1])]
-    assert list(check.rounds([])) == []
+    assert list(verification.rounds([])) == []
 
 
 def verdict(kind: Check, target: Target, *problems: str) -> Verdict:
@@ -78,12 +78,12 @@ def test_a_wheel_that_cannot_be_read_has_a_bad_verdict(tmp_path: Path, monkeypat
             raise JobError("not a zip file")
         return verdict(Check.LOADER, target)
 
-    monkeypatch.setattr(check, "check_loader", loader)
-    monkeypatch.setattr(check, "find_alpine", lambda target, **options: NoAlpine(reason="none here"))
+    monkeypatch.setattr(verification, "check_loader", loader)
+    monkeypatch.setattr(verification, "find_alpine", lambda target, **options: NoAlpine(reason="none here"))
     told: list[Event] = []
     wheels = [tmp_path / "bad-1-cp312-cp312-musllinux_1_2_x86_64.whl", tmp_path / "good-1-py3-none-any.whl"]
     settings = Settings(pythons=((3, 12),), cache=tmp_path)
-    found = check.check_wheels(wheels, settings, listener=told.append, canceller=Canceller())
+    found = verification.check_wheels(wheels, settings, listener=told.append, canceller=Canceller())
     assert [(name, [v.problems for v in verdicts]) for name, verdicts in found.items()] == [
         (wheels[0].name, [("not a zip file",)]),
         (wheels[1].name, [(), ()]),

@@ -1,0 +1,1 @@
+"""Ready-made settings of clients and web servers for one index."""
