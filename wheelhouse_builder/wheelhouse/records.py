@@ -41,7 +41,7 @@ class StoredWheel:
     size: int  # bytes
     metadata_sha256: str  # of its METADATA, which lies beside it as `<filename>.metadata`
     requires_python: str | None = None
-    origin: str  # "fetched" or "built"
+    origin: str  # "fetched", "built" or "uploaded"
     url: str | None = None  # where it was fetched from
     source_sha256: str | None = None  # of the sdist or source tree that it was built from
     request_key: str | None = None  # all that shapes the build, before its build requirements are known
@@ -108,6 +108,13 @@ class Records:
             rows = connection.execute(f"{_SELECT} WHERE filename = ?", (filename,))
             row = rows.fetchone()
         return None if row is None else _load(row)
+
+    def of_project(self, name: NormalizedName) -> tuple[StoredWheel, ...]:
+        """The records of one project; none when there is no file yet."""
+        if not self.path.exists():
+            return ()
+        with self._open() as connection:
+            return tuple(map(_load, connection.execute(f"{_SELECT} WHERE wheels.name = ?", (name,))))
 
     def add(self, wheel: StoredWheel, mtime_ns: int) -> StoredWheel:
         """Write a record, in place of one of the same file name; the time of first publication stays."""
