@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "rollback": "make an earlier generation of the index current again",
     "yank": "withdraw a version: only who pins it still gets it",
     "gc": "remove generations and wheels that nothing needs",
+    "client-config": "ready-made settings for pip, uv, Docker and web servers",
     "doctor": "what this machine can build, what is missing, and how to get it",
 }
 # Which extra of the distribution carries a module that an installation may lack (pyproject.toml).
@@ -116,7 +117,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Command:
-    return cast("Command", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Command", importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
 def _top_parser() -> Parser:
