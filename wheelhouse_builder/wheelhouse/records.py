@@ -116,6 +116,11 @@ class Records:
         with self._open() as connection:
             return tuple(map(_load, connection.execute(f"{_SELECT} WHERE wheels.name = ?", (name,))))
 
+    def names(self) -> frozenset[str]:
+        """Every project that has or had a wheel here."""
+        with self._open() as connection:
+            return frozenset(row["name"] for row in connection.execute("SELECT DISTINCT name FROM wheels"))
+
     def add(self, wheel: StoredWheel, mtime_ns: int) -> StoredWheel:
         """Write a record, in place of one of the same file name; the time of first publication stays."""
         values = _dump(wheel) | {"mtime_ns": mtime_ns}
