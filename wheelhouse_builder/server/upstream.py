@@ -69,7 +69,7 @@ class Upstream:
         if self._reserved:
             return []
         text = (
-            f"upstream is on and nothing is reserved: a name that was never in this wheelhouse is taken from {self._url}, "
+            f"upstream is on and nothing is reserved: a name that was never in this wheelhouse comes from {self._url}, "
             "also an internal one that somebody registers there; reserve yours: --reserve 'acme-*' ([serve] reserved)"
         )
         return [text]
