@@ -8,6 +8,7 @@ that `access.Guard` let through arrive.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.server.intake import LOCK_WAIT, require_claims, take_in
+from wheelhouse_builder.server.replies import note, send_text
 from wheelhouse_builder.server.upload_form import MAX_OTHER_BYTES, Refused, read_form, too_large
 
 if TYPE_CHECKING:
@@ -27,8 +29,7 @@ MAX_BYTES = 1 << 30  # of a wheel
 SILENCE_SECONDS = 60.0  # a client that sends nothing for so long is gone
 LONGEST_SECONDS = 3600.0  # for one body
 _AT_ONCE = 4  # bodies; more wait, which their clients see as a slow server
-_LINGER_SECONDS = 30.0
-_LINGER_BYTES = 256 << 20
+_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 _log = logging.getLogger(__name__)
 
@@ -59,22 +60,18 @@ class Uploads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one upload."""
-        notes = scope.setdefault("whb", {})
-        notes["route"] = "upload"
-        body = _Body(receive)
+        note(scope, route="upload")
         try:
-            text = await self._take(scope, body, notes.get("user"))
+            text = await self._take(scope, _Body(receive), scope["whb"].get("user"))
         except _GoneError:
             return
         except Refused as refused:
-            if refused.status >= 500:
-                _log.warning("no upload: %s: %s", refused.text, refused.__cause__)
-            await _answer(send, body, refused)
+            await _refuse(scope, send, refused, refused.__cause__)
         except OSError as error:
-            _log.warning("no upload: %s", error)
-            await _answer(send, body, Refused(507, "the server cannot write what is sent; its log says why"))
+            text = "the server cannot write what is sent; its log says why"
+            await _refuse(scope, send, Refused(507, text), error)
         else:
-            await _answer(send, body, Refused(200, text))
+            await send_text(scope, send, 200, text, _HEADERS)
 
     async def _take(self, scope: Scope, body: _Body, user: str | None) -> str:
         headers = dict(scope["headers"])
@@ -98,14 +95,27 @@ class Uploads:
         parent = self._root / ".whb" / "uploads"
         parent.mkdir(parents=True, exist_ok=True)
         for folder in parent.iterdir():
-            if folder.stat().st_mtime < time.time() - 2 * LONGEST_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # that upload has just ended
+                if folder.stat().st_mtime < time.time() - 2 * LONGEST_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
         return parent
 
     def _judge(self, wheel: Path, user: str | None) -> str:
         text = take_in(wheel, self._root, user=user, musl_floor=self._musl_floor, lock_wait=self._lock_wait)
         self._refresh()
         return text
+
+
+async def _refuse(scope: Scope, send: Send, refused: Refused, cause: BaseException | None) -> None:
+    """Say no. The body may still be coming: uvicorn and Granian read it to its end, so clients do get the answer."""
+    if refused.status >= 500:
+        _log.warning("no upload: %s: %s", refused.text, cause)
+    headers = list(_HEADERS)
+    if refused.status == 405:
+        headers.append((b"allow", b"POST"))
+    if refused.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refused.retry_after))
+    await send_text(scope, send, refused.status, refused.text, headers)
 
 
 class _GoneError(Exception):
@@ -133,36 +143,3 @@ class _Body:
                 raise Refused(408, f"the upload took longer than {LONGEST_SECONDS:.0f} seconds")
             self.ended = not message.get("more_body", False)
             yield message.get("body", b"")
-
-    async def drain(self) -> None:
-        """Read on and forget, for a while, as nginx's `lingering_close` does.
-
-        A client that is still sending reads no answer, and the reset of a closed connection would destroy it.
-        """
-        left, self._deadline = _LINGER_BYTES, time.monotonic() + _LINGER_SECONDS
-        try:
-            async for chunk in self:
-                left -= len(chunk)
-                if left < 0:
-                    return
-        except (Refused, _GoneError):
-            return
-
-
-async def _answer(send: Send, body: _Body, answer: Refused) -> None:
-    """Answer; the answer is out before the rest of the body is read, and complete after that."""
-    content = f"{answer.text}\n".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(content)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-    ]
-    if answer.status == 405:
-        headers.append((b"allow", b"POST"))
-    if answer.retry_after is not None:
-        headers.append((b"retry-after", str(answer.retry_after).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": True})
-    await body.drain()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
