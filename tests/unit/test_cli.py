@@ -101,7 +101,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_build_has_every_flag_of_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["build", "--help"])
+    assert main(["build", "--help"]) == 0
     text = capsys.readouterr().out
     options = [option for option in OPTIONS.values() if option.table != "serve"]
     assert [flag for option in options for flag in option.flags if flag not in text] == []

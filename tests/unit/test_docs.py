@@ -53,7 +53,9 @@ def test_every_command_parses(page: str, line: str, tmp_path: Path, monkeypatch:
     assert name in COMMANDS
     arguments = [argument for argument in arguments if argument != "--help"]
     if "PACKAGE" not in arguments:  # a synopsis
-        options = command_parser(name).parse_intermixed_args(arguments or ["x"] * (name in {"check", "verify"}))
+        options = command_parser(name).parse_intermixed_args(
+            arguments or ["x"] * (name in {"check", "publish", "token", "verify"})
+        )
         read_settings(options, {})
 
 
