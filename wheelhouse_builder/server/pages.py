@@ -15,7 +15,7 @@ from wheelhouse_builder.server.negotiation import MediaType, media_type
 from wheelhouse_builder.server.replies import headers_of, note, send_document, send_redirect, send_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
 
     from starlette.types import Scope, Send
 
@@ -37,7 +37,7 @@ async def send_page(scope: Scope, send: Send, path: str, page: Page, snapshot: S
     accept = headers_of(scope).get(b"accept", b"").decode("latin-1")
     media = media_type(accept, _format(scope["query_string"]), offered)
     headers = (*policy.page_headers, snapshot.header)
-    note(scope, route=_ROUTES.get(path, "project"), format=media.value if media else "none")
+    note(scope, route=_ROUTES.get(path, "project"), format=media or "none")
     if media is None:
         await send_text(scope, send, 406, f"offered: {', '.join(offered)}", headers)
         return
@@ -60,7 +60,7 @@ async def send_no_page(
     scope: Scope, send: Send, path: str, snapshot: Snapshot, policy: Policy, upstream: Upstream | None
 ) -> None:
     """Answer for a path at which nothing is: on to the right spelling, on to upstream, or 404."""
-    if location := right_spelling(path, snapshot.pages):
+    if location := right_spelling(path, snapshot):
         note(scope, route="redirect")
         await send_redirect(scope, send, 301, location, policy.page_headers)
         return
@@ -73,14 +73,14 @@ async def send_no_page(
     await send_text(scope, send, 404, f"no project {name} here" if name else "not found", policy.text_headers)
 
 
-def right_spelling(path: str, pages: Container[str]) -> str | None:
-    """Where a page is that was asked for without its last slash or by another spelling; relative to `path`."""
-    if f"{path}/" in pages:
+def right_spelling(path: str, snapshot: Snapshot) -> str | None:
+    """Where that is which was asked for without its last slash or by another spelling; relative to `path`."""
+    if f"{path}/" in snapshot.pages or f"{path}/" in snapshot.others:
         return f"{path.rpartition('/')[2]}/"
-    if path.endswith("/index.html") and path.removesuffix("index.html") in pages:
+    if path.endswith("/index.html") and path.removesuffix("index.html") in snapshot.pages:
         return "./"
     name = project_of(path)
-    if name is None or f"/simple/{name}/" not in pages:
+    if name not in snapshot.projects:
         return None
     return f"../{name}/" if path.endswith("/") else f"{name}/"
 

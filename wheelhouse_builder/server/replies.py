@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import anyio
+
 from wheelhouse_builder.server.conditional import status_of
 from wheelhouse_builder.server.negotiation import Coding, coding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from starlette.types import Scope, Send
+    from starlette.types import Message, Scope, Send
 
     from wheelhouse_builder.server.documents import Document
 
     Header = tuple[bytes, bytes]
 
 READING = "GET, HEAD, OPTIONS"
+_CHUNK_BYTES = 256 << 10
 _YEAR = 31_536_000  # seconds; RFC 9111 has no "for ever"
 
 
@@ -85,20 +89,34 @@ async def send_document(
     if chosen is None:
         await send_text(scope, send, 406, f"offered codings: {', '.join(document.codings)}", headers)
         return
-    body, etag = document.codings[chosen]
-    note(scope, encoding=chosen.value)
+    body, size, etag = document.codings[chosen]
+    note(scope, encoding=chosen)
     told = [(b"etag", etag), (b"last-modified", document.modified), *headers]
     status = status_of(asked, etag, document.modified)
     if status == 412:
         await send_text(scope, send, 412, "not what If-Match or If-Unmodified-Since asks for", headers)
         return
     if status == 200:
-        told += [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+        told += [(b"content-type", media_type), (b"content-length", b"%d" % size)]
         if chosen is not Coding.IDENTITY:
             told.append((b"content-encoding", chosen.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": told})
-    has_body = status == 200 and scope["method"] == "GET"
-    await send({"type": "http.response.body", "body": body if has_body else b""})
+    start: Message = {"type": "http.response.start", "status": status, "headers": told}
+    if status != 200 or scope["method"] == "HEAD":
+        body = b""
+    if isinstance(body, bytes):
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await _send_file(send, start, body)
+
+
+async def _send_file(send: Send, start: Message, path: Path) -> None:
+    """Send what is too large for memory; opened before anything is promised."""
+    async with await anyio.open_file(path, "rb") as stream:
+        await send(start)
+        while chunk := await stream.read(_CHUNK_BYTES):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def send_text(scope: Scope, send: Send, status: int, text: str, headers: Iterable[Header]) -> None:

@@ -108,7 +108,7 @@ def _read_project(folder: Path, name: str) -> Page:
 
 def _json(page: Page) -> Any:
     assert page.json is not None
-    return json.loads(page.json.text)
+    return json.loads(page.json.plain)
 
 
 def _others(root: Path) -> dict[str, Path]:
