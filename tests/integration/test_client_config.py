@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bcrypt
+import boto3
 import httpx
+import moto
 import pytest
 
-from tests.integration.web import free_port, serving
+from tests.integration.web import Site, certificates, free_port, serving
 from tests.wheels import make_wheel
 from wheelhouse_builder.client_config.address import parse_url
 from wheelhouse_builder.wheelhouse.generations import publish
@@ -35,7 +39,7 @@ JSON, HTML = "application/vnd.pypi.simple.v1+json", "text/html"
 PIP_ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
 UV_ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 CFFI = "cffi-99.1-py3-none-any.whl"
-PASSWORD = "PASSWORD"  # as printed in netrc
+USER, PASSWORD = "ci-bot", "PASSWORD"  # the latter as printed in netrc
 
 
 @pytest.fixture(scope="module")
@@ -58,33 +62,18 @@ def wheelhouse(folder: Path) -> Path:
     return house.root
 
 
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """A web server that serves the wheelhouse as `whb client-config` says."""
-
-    url: str
-    whb: Whb
-    folder: Path
-    user: str | None = None
-
-    def config(self, kind: str, *options: str) -> str:
-        """What is printed for it."""
-        user = ("--user", self.user) if self.user else ()
-        done = self.whb.ok("client-config", kind, "--url", self.url, *user, *options, cwd=self.folder)
-        return done.stdout
-
-
 @contextmanager
 def site(kind: str, whb: Whb, wheelhouse: Path, *options: str, host: str = "127.0.0.1") -> Iterator[Site]:
-    user = options[options.index("--user") + 1] if "--user" in options else None
+    """A web server that serves the wheelhouse as `whb client-config` says, with these options."""
     with tempfile.TemporaryDirectory(prefix=f"whb-{kind}-") as name:
-        own, port = Path(name), free_port()
-        own.chmod(0o755)
-        made = Site(url=f"http://{host}:{port}/", whb=whb, folder=own, user=user)
+        folder, port = Path(name), free_port()
+        folder.chmod(0o755)
+        scheme = "https" if "--key" in options else "http"
+        made = Site(url=f"{scheme}://{host}:{port}/", whb=whb, folder=folder, options=options)
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        (own / "wheelhouse.htpasswd").write_text(f"{user}:{hashed}\n", encoding="utf-8")
+        (folder / "wheelhouse.htpasswd").write_text(f"{USER}:{hashed}\n", encoding="utf-8")
         text = made.config(kind, "--wheelhouse", str(wheelhouse))
-        with serving(kind, text, own, port, {"WHEELHOUSE_PASSWORD_HASH": hashed}):
+        with serving(kind, text, folder, port, {"WHEELHOUSE_PASSWORD_HASH": hashed}):
             yield made
 
 
@@ -112,7 +101,8 @@ def pip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def call(argv: list[str], home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a client that knows nothing of this machine's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "XDG_"))}
+    own = ("PIP_", "UV_", "XDG_", "CURL_", "REQUESTS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     env = {**kept, "HOME": str(home), "UV_CACHE_DIR": str(home / "uv"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     return subprocess.run(argv, env={**env, **environment}, cwd=home, capture_output=True, text=True, check=False)
 
@@ -298,7 +288,7 @@ def test_the_environment_alone_is_enough(nginx: Site, pip: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_the_password_comes_from_netrc(kind: str, whb: Whb, wheelhouse: Path, tmp_path: Path, pip: Path) -> None:
-    with site(kind, whb, wheelhouse, "--user", "ci-bot") as made:
+    with site(kind, whb, wheelhouse, "--user", USER) as made:
         refused = httpx.get(made.url + "simple/")
         assert (refused.status_code, refused.headers["www-authenticate"].partition(" ")[0]) == (401, "Basic")
         assert httpx.get(made.url + CFFI).status_code == 401
@@ -334,3 +324,82 @@ def test_plain_http_works_as_printed_and_not_without(whb: Whb, wheelhouse: Path,
             assert call(argv, home, PIP_CONFIG_FILE=str(config)).returncode == 1
         (tmp_path / "uv.toml").write_text(made.config("uv"), encoding="utf-8")
         uv_installs(tmp_path)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_https_with_an_authority_of_ones_own(kind: str, whb: Whb, wheelhouse: Path, folder: Path, pip: Path) -> None:
+    tls = certificates(folder, "localhost")
+    with tempfile.TemporaryDirectory() as name, site(kind, whb, wheelhouse, *tls, host="localhost") as made:
+        home = Path(name)
+        (home / "pip.conf").write_text(made.config("pip"), encoding="utf-8")
+        pip_installs(pip, home, PIP_CONFIG_FILE=str(home / "pip.conf"))
+        shutil.rmtree(home / "site")
+        (home / "uv.toml").write_text(text := made.config("uv"), encoding="utf-8")
+        (variable,) = re.findall(r"^# .* (SSL_CERT_FILE)=(.*)$", text, re.MULTILINE)
+        uv_installs(home, **dict([variable]))
+        shutil.rmtree(home / "site")
+        (home / "wheelhouse.env").write_text(made.config("env"), encoding="utf-8")
+        script = [
+            "sh",
+            "-aec",
+            '. ./wheelhouse.env; exec "$@"',
+            "sh",
+            "uv",
+            "pip",
+            "install",
+            "--target",
+            "site",
+            "cffi",
+        ]
+        assert call([*script, "--python", sys.executable], home).returncode == 0
+        assert installed(home / "site") == {"cffi-99.1", "pycparser-99.0"}
+
+
+VECTORS = [
+    ("/simple/", PIP_ACCEPT, "/simple/index.v1_json"),
+    ("/simple/cffi/", UV_ACCEPT, "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", "application/vnd.pypi.simple.latest+json", "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", f"{JSON};q=0, text/html", "/simple/cffi/index.html"),
+    ("/simple/cffi/", f"text/html, {JSON}; q=0.000", "/simple/cffi/index.html"),
+    ("/simple/cffi/", "*/*", "/simple/cffi/index.html"),
+    ("/simple/cffi/", None, "/simple/cffi/index.html"),
+    ("/links/", PIP_ACCEPT, "/links/index.html"),
+    ("/browse/", HTML, "/browse/index.html"),
+    ("/simple/cffi", PIP_ACCEPT, 301),
+    ("/simple", PIP_ACCEPT, 301),
+    (f"/{CFFI}", "*/*", f"/{CFFI}"),
+    ("/simple/cffi/about.html", HTML, "/simple/cffi/about.html"),
+    ("/simple/../x", HTML, "/simple/../x"),
+]
+
+
+def test_the_function_of_cloudfront_finds_the_page(whb: Whb, tmp_path: Path) -> None:
+    """In Chromium, whose JavaScript has all that CloudFront's has."""
+    done = whb.ok("client-config", "cloudfront", "--url", "https://wheels.example/", cwd=tmp_path)
+    requests = [
+        {"uri": path, "headers": {"accept": {"value": accept}} if accept else {}} for path, accept, _ in VECTORS
+    ]
+    call = "events.map(request => handler({request: request})).map(got => got.statusCode || got.uri)"
+    script = f"{done.stdout}; const events = {json.dumps(requests)}; document.body.textContent = JSON.stringify({call})"
+    page = tmp_path / "page.html"
+    page.write_text(f"<body><script>{script}</script></body>", encoding="utf-8")
+    argv = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)})
+    (answer,) = re.findall(r"<body>(.*)</body>", shown.stdout)
+    assert json.loads(answer) == [wanted for _, _, wanted in VECTORS]
+
+
+def test_s3_takes_the_policy_and_the_website(whb: Whb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    arguments = ("--url", "https://wheels.example/", "--bucket", "a-bucket")
+    policy, website = (
+        whb.ok("client-config", f"s3-{kind}", *arguments, cwd=tmp_path).stdout for kind in ("policy", "website")
+    )
+    with moto.mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="a-bucket")
+        s3.put_bucket_policy(Bucket="a-bucket", Policy=policy)
+        s3.put_bucket_website(Bucket="a-bucket", WebsiteConfiguration=json.loads(website))
+        assert json.loads(s3.get_bucket_policy(Bucket="a-bucket")["Policy"])["Statement"][0]["Action"] == "s3:GetObject"
+        assert s3.get_bucket_website(Bucket="a-bucket")["IndexDocument"] == {"Suffix": "index.html"}

@@ -7,11 +7,14 @@ import os
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from tests.integration.conftest import Whb
 
 NGINX = """\
 daemon off;
@@ -68,6 +71,20 @@ import {folder}/site
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """An index that is served."""
+
+    url: str
+    whb: Whb
+    folder: Path  # of the server: its log, its files of passwords
+    options: Sequence[str] = ()  # of `whb client-config`
+
+    def config(self, kind: str, *options: str) -> str:
+        """What `whb client-config` prints for it."""
+        return self.whb.ok("client-config", kind, "--url", self.url, *self.options, *options, cwd=self.folder).stdout
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -114,3 +131,36 @@ def running(argv: Sequence[str], port: int, log: Path, environ: Mapping[str, str
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def certificates(folder: Path, host: str) -> tuple[str, ...]:
+    """An authority and a certificate that it signed for a host, as options of `whb client-config`."""
+    ca, ca_key, cert, key = (str(folder / name) for name in ("ca.pem", "ca.key", "cert.pem", "cert.key"))
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "2",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]
+    signed = [
+        "-CA",
+        ca,
+        "-CAkey",
+        ca_key,
+        "-addext",
+        f"subjectAltName=DNS:{host}",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ]
+    for made in (
+        [*new, "-subj", "/CN=whb tests", "-out", ca, "-keyout", ca_key],
+        [*new, "-subj", f"/CN={host}", *signed, "-out", cert, "-keyout", key],
+    ):
+        subprocess.run(made, check=True, capture_output=True)
+    return ("--ca", ca, "--cert", cert, "--key", key)
