@@ -115,7 +115,8 @@ async def _refuse(scope: Scope, send: Send, refused: Refused, cause: BaseExcepti
         headers.append((b"allow", b"POST"))
     if refused.retry_after is not None:
         headers.append((b"retry-after", b"%d" % refused.retry_after))
-    await send_text(scope, send, refused.status, refused.text, headers)
+    one_line = " ".join(refused.text.split())  # names of libraries and members are in it, as they were sent
+    await send_text(scope, send, refused.status, one_line, headers)
 
 
 class _GoneError(Exception):
