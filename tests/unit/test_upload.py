@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.wheels import make_wheel
+from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.server import upload
 from wheelhouse_builder.server.upload import Uploads
 from wheelhouse_builder.server.upload_form import Form, Refused, read_form
@@ -65,6 +66,7 @@ class Client:
     """Sends requests to the endpoint and keeps what came back."""
 
     def __init__(self, root: Path, **options: Any) -> None:
+        root.mkdir()
         self.root = root
         self.refreshed = 0
         self.app = Uploads(root, self._refresh, musl_floor=DEFAULT_FLOOR, **{"lock_wait": 0.0, **options})
@@ -207,7 +209,6 @@ def test_another_spelling_of_the_name_is_refused(client: Client, tmp_path: Path)
 
 
 def test_a_wheel_that_somebody_put_there_is_not_overwritten(client: Client, wheel: Path) -> None:
-    client.root.mkdir()
     (client.root / wheel.name).write_bytes(b"by hand")
     assert client.post(body_of(wheel))[0] == 400
     assert (client.root / wheel.name).read_bytes() == b"by hand"
@@ -428,6 +429,11 @@ def test_what_a_killed_server_left_is_cleared_away_later(client: Client, wheel: 
     client.post(body_of(wheel))
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_wheelhouse_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="cannot be written"):
+        Uploads(tmp_path / "missing", lambda: None, musl_floor=DEFAULT_FLOOR)
 
 
 def test_uploads_at_once(client: Client, tmp_path: Path) -> None:

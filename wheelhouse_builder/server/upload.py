@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.server.intake import LOCK_WAIT, require_claims, take_in
 from wheelhouse_builder.server.replies import note, send_text
 from wheelhouse_builder.server.upload_form import MAX_OTHER_BYTES, Refused, read_form, too_large
@@ -50,6 +52,9 @@ class Uploads:
         max_bytes: int = MAX_BYTES,
         lock_wait: float = LOCK_WAIT,
     ) -> None:
+        """Raises `MachineError` when the wheelhouse cannot be written."""
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise MachineError(f"{root} cannot be written, which uploads need", hint="serve without --upload")
         self._root = root
         self._refresh = refresh
         self._musl_floor = musl_floor
