@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from wheelhouse_builder.conformance.model import Exchange, Format
 from wheelhouse_builder.conformance.pages import MAX_PAGE_BYTES, decompressed
+from wheelhouse_builder.conformance.source import ELSEWHERE
 from wheelhouse_builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class FolderSource:
         del headers, method, follow  # a folder knows one answer
         parts = urlsplit(url)
         if parts.scheme != "file":
-            return Exchange(url=url, error="not in the folder")
+            return Exchange(url=url, error=ELSEWHERE)
         path = Path(unquote(parts.path))
         try:
             return self._read(path, url, sink)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
@@ -47,8 +47,11 @@ class HtmlPage:
 def read_html(text: str, url: str) -> HtmlPage:
     """Parse a page that came from `url`. Whatever is in it, this returns."""
     reader = _Reader(url)
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError as error:  # Python's parser gives up on `<![x[`
+        return replace(reader.page(), problems=(*reader.page().problems, str(error)))
     return reader.page()
 
 

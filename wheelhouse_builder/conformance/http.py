@@ -49,8 +49,9 @@ class HttpSource:
         self._credentials = credentials
         self._canceller = canceller
         self._client = httpx.Client(timeout=_TIMEOUT, transport=transport)
-        # Nothing is sent that is not asked for: what a server does without Accept is one of the questions.
-        self._client.headers = httpx.Headers({"User-Agent": f"whb/{wheelhouse_builder.__version__} (check)"})
+        self._client.headers["User-Agent"] = f"whb/{wheelhouse_builder.__version__} (check)"
+        for name in ("Accept", "Accept-Encoding"):  # what a server does without them is one of the questions
+            del self._client.headers[name]
 
     def close(self) -> None:
         """Close the connections."""

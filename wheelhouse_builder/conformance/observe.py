@@ -11,6 +11,7 @@ from wheelhouse_builder.conformance.folder import FolderSource, look_around
 from wheelhouse_builder.conformance.model import Exchange, FileSeen, FolderSeen, Format, Link, Observed, Page, Probed
 from wheelhouse_builder.conformance.pages import links_of, names_of, read_page
 from wheelhouse_builder.conformance.probe import look_at_file, probe_page
+from wheelhouse_builder.conformance.source import ELSEWHERE
 from wheelhouse_builder.errors import MachineError, UsageError
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
@@ -131,7 +132,9 @@ def _files(
 ) -> Iterable[FileSeen]:
     for project, link in links:
         say(f"file {link.filename}")
-        yield look_at_file(source, link, project, probing=probing)
+        seen = look_at_file(source, link, project, probing=probing)
+        if seen.got.error != ELSEWHERE:
+            yield seen
 
 
 def _probed(

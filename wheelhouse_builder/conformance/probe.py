@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from wheelhouse_builder.conformance.model import HTML_TYPE, JSON_TYPE, TEXT_TYPE, Exchange, FileSeen, Link, Probed
+from wheelhouse_builder.conformance.source import ELSEWHERE
 from wheelhouse_builder.conformance.vectors import VECTORS
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _sidecars(source: Source, link: Link) -> dict[str, Exchange]:
         asked["signature"] = source.fetch(f"{link.url}.asc", {"Accept-Encoding": "identity"})
     if link.provenance and link.provenance.startswith("https://"):
         asked["provenance"] = source.fetch(link.provenance, {"Accept-Encoding": "identity"})
-    return asked
+    return {name: answer for name, answer in asked.items() if answer.error != ELSEWHERE}
 
 
 def _parts(source: Source, url: str, got: Exchange) -> dict[str, Exchange]:

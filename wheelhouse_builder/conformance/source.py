@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from wheelhouse_builder.conformance.model import Exchange, Format
 
 
+ELSEWHERE = "not in the folder"  # the error of an answer about a URL that this source cannot follow
+
+
 class Source(Protocol):
     """An index. No method raises for what the index answers: an `Exchange` tells it."""
 

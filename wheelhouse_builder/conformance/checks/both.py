@@ -81,9 +81,9 @@ def _in_step(pair: Pair) -> str | None:
     json, html = pair
     meta = json.json.get("meta") if isinstance(json.json, dict) else None
     told = api_version(meta.get("api-version")) if isinstance(meta, dict) else None
-    shown_there = html.html.metas.get("pypi:repository-version", "1.0") if html.html else "1.0"
-    if told is None or api_version(shown_there) in {told, min(told, (1, 4))}:
-        return None
+    shown_there = html.html.metas.get("pypi:repository-version") if html.html else None
+    if told is None or shown_there is None or api_version(shown_there) in {told, min(told, (1, 4))}:
+        return None  # that a version is missing is told by others
     return f"JSON is {told[0]}.{told[1]}, HTML {shown(shown_there)}"
 
 

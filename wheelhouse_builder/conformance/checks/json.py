@@ -112,7 +112,9 @@ def _api_version(document: Dict) -> str | None:
 
 def _features(document: Dict) -> str | None:
     """No key of a later version than the document says it is of."""
-    version = api_version(meta(document).get("api-version")) or (1, 0)
+    version = api_version(meta(document).get("api-version"))
+    if version is None:
+        return None  # `json.api-version` tells it
     used = {key: since for key, since in _PAGE_SINCE.items() if key in document}
     for file in dicts(document, "files"):
         used |= {key: since for key, since in _SINCE.items() if key in file}
