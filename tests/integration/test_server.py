@@ -105,8 +105,8 @@ def pip(request: pytest.FixtureRequest, pips: dict[str, Path]) -> list[str | Pat
     return [pips[request.param], "-m", "pip"]
 
 
-# What each asks for of a wheel that it would install. The first does not know the name `core-metadata`; those up to 25.0
-# fetch in a dry run, at its end, what they chose.
+# What each asks for of a wheel that it would install. The first does not know the name `core-metadata`; those
+# before 25.1 fetch in a dry run, at its end, what they chose.
 ASKED = {"22.3": ("",), "23.2.1": (".metadata", ""), "25.0.1": (".metadata", ""), "newest": (".metadata",)}
 
 
