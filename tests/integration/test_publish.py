@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import boto3
 import pytest
 
 from tests.houses import add, publish_all
+from tests.integration.conftest import REPOSITORY
 from tests.integration.web import free_port, running
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
@@ -351,6 +353,26 @@ def test_wrong_credentials(publisher: Publisher, tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "s3://wheels/ refuses: InvalidAccessKeyId" in done.stderr
     assert "check the credentials" in done.stderr
+
+
+def test_the_policy_of_the_how_to_is_all_that_a_publisher_needs(publisher: Publisher, tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs/how-to/object-store.md").read_text(encoding="utf-8")
+    policy = re.search(r"^    \{.*?^    \}", text, re.MULTILINE | re.DOTALL)
+    assert policy is not None
+    port = free_port()
+    argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with running(argv, port, tmp_path / "log", {"INITIAL_NO_AUTH_ACTION_COUNT": "4"}):  # the four actions below
+        url = f"http://127.0.0.1:{port}"
+        session = boto3.session.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1")
+        session.client("s3", endpoint_url=url).create_bucket(Bucket="wheels")
+        iam = session.client("iam", endpoint_url=url)
+        iam.create_user(UserName="whb")
+        iam.put_user_policy(UserName="whb", PolicyName="whb", PolicyDocument=policy[0])
+        key = iam.create_access_key(UserName="whb")["AccessKey"]
+        env = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        for destination, code in [("s3://wheels/team", 0), ("s3://wheels/others", 4)]:
+            done = publisher(destination, "--verify", "listing", **env, AWS_ENDPOINT_URL=url)
+            assert done.returncode == code, done.stderr
 
 
 @pytest.fixture
