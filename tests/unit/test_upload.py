@@ -189,7 +189,7 @@ def test_a_name_is_compared_as_projects_are(client: Client, tmp_path: Path) -> N
 
 
 def test_other_content_under_the_same_name_is_refused(client: Client, wheel: Path, tmp_path: Path) -> None:
-    """Not with 409, which uv takes for success; with the words that twine --skip-existing looks for."""
+    """Not with 409, which uv takes for success."""
     client.post(body_of(wheel))
     (tmp_path / "other").mkdir()
     other = make_wheel(tmp_path / "other", tag=MUSL, files={"demo.py": b"other"})

@@ -86,7 +86,7 @@ def _is_version(text: str, version: Version) -> bool:
 def _is_here(wheelhouse: Wheelhouse, record: StoredWheel) -> bool:
     """Whether this very wheel is in the wheelhouse. Raises `Refused` when its name stands for other content.
 
-    twine's --skip-existing looks for "already exist" in a 400, and uv takes a 409 for success, which this is not.
+    That is 400, as on the package index: uv takes a 409 for success. twine's --skip-existing looks for "already exist".
     """
     parsed = parse_wheel_filename(record.filename)
     for known in wheelhouse.records.of_project(record.name):
