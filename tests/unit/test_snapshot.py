@@ -127,6 +127,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "empty manifest": lambda path: (path / "manifest.json").write_bytes(b""),
     "manifest of something else": lambda path: (path / "manifest.json").write_bytes(b'{"form": 1, "projects": [1]}'),
+    "a manifest without a bottom": lambda path: (path / "manifest.json").write_bytes(b"[" * 100_000),
     "no list of projects": lambda path: (path / "simple/index.v1_json").unlink(),
     "a list without a project": lambda path: (path / "simple/index.v1_json").write_bytes(b'{"projects": []}'),
     "no HTML page of a project": lambda path: (path / "simple/two/index.html").unlink(),

@@ -10,6 +10,7 @@ import contextlib
 import gc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.routing import Router
 
@@ -129,7 +130,9 @@ class _Server:
         elif path in {"", "/"}:
             note(scope, route="redirect")
             place = "browse/" if "/browse/" in snapshot.others else "simple/"
-            above = "" if path else f"{scope['path'].rpartition('/')[2]}/"  # `/pypi` comes here as well as `/pypi/`
+            above = (
+                "" if path else f"{quote(scope['path'].rpartition('/')[2])}/"
+            )  # `/pypi` comes here as well as `/pypi/`
             await send_redirect(scope, send, 302, above + place, self.policy.page_headers)
         elif path.count("/") == 1 and path.endswith((".whl", ".whl.metadata")):
             await send_wheel(scope, receive, send, path[1:], snapshot, self.snapshots.wheelhouse, self.policy)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
-from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.server.negotiation import Coding
 
@@ -57,7 +56,7 @@ def packed(body: bytes, coding: Coding = Coding.IDENTITY) -> Packed:
 def read_document(path: Path) -> Document:
     """Read a file and its packed copies `.gz` and `.zst`; a small text without a gzip copy gets one.
 
-    Raises `OSError`, and `DamagedError` when the copy is one of another text.
+    Raises `OSError`, and `ValueError` when the copy is one of another text.
     """
     plain = _read(path, Coding.IDENTITY)
     found = {Coding.IDENTITY: plain}
@@ -68,7 +67,7 @@ def read_document(path: Path) -> Document:
         if Coding.GZIP not in found and len(plain.body) in _WORTH_PACKING:
             found[Coding.GZIP] = packed(gzip.compress(plain.body, 6, mtime=0), Coding.GZIP)
         if Coding.GZIP in found and not _is_gzip_of(plain.body, found[Coding.GZIP].body):
-            raise DamagedError(f"{path.name}.gz is not a copy of {path}", hint="`whb index` publishes a new generation")
+            raise ValueError(f"{path.name}.gz is not a copy of {path}")
     return Document(found, formatdate(path.stat().st_mtime, usegmt=True).encode())
 
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, is_normalized_name, parse_wheel_filename
 from starlette.responses import FileResponse
 
-from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.server import ranges
 from wheelhouse_builder.server.conditional import status_of
 from wheelhouse_builder.server.documents import Document, packed, read_document
@@ -188,7 +187,7 @@ async def send_other(scope: Scope, send: Send, path: str, snapshot: Snapshot, po
     """Answer for a lock, a page for people or a log; False, and no answer, if the snapshot names none at `path`."""
     try:
         found = await asyncio.to_thread(_other, path, snapshot)
-    except (OSError, DamagedError) as error:
+    except (OSError, ValueError) as error:
         note(scope, route="browse")
         await _send_lost(scope, send, f"{path} is published and cannot be read: {error}", policy)
         return True

@@ -131,7 +131,7 @@ async def _send_file(scope: Scope, send: Send, start: Message, path: Path) -> No
 
 async def send_text(scope: Scope, send: Send, status: int, text: str, headers: Iterable[Header]) -> None:
     """Answer with one line of text."""
-    body = f"{text}\n".encode()
+    body = f"{text}\n".encode(errors="replace")
     told = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": told})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
