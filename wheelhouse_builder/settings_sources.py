@@ -11,22 +11,15 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.settings import (
-    OPTIONS,
-    TABLES,
-    CrossSettings,
-    Option,
-    Settings,
-    VerifySettings,
-    did_you_mean,
-    parse_path,
-)
+from wheelhouse_builder.settings import OPTIONS, TABLES, CrossSettings, Settings, VerifySettings
+from wheelhouse_builder.settings.kinds import Option, did_you_mean, parse_path
+from wheelhouse_builder.settings.serve import ServeSettings
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_UNREAD_TABLES = frozenset({"container", "refresh", "serve"})  # of what is designed and not there yet
+_UNREAD_TABLES = frozenset({"container", "refresh"})  # of what is designed and not there yet
 _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 
 
@@ -82,6 +75,7 @@ class _Reader:
         return Settings(
             **found[""],
             verify=VerifySettings(**found["verify"]),
+            serve=ServeSettings(**found["serve"]),
             cross=CrossSettings(target_trees=self.trees),
             package_tables=self.packages,
             origins={name: origin for name, (_, origin) in self.values.items()},

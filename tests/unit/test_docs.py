@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,12 +14,15 @@ from wheelhouse_builder.cli import COMMANDS, command_parser
 from wheelhouse_builder.cli.options import read_settings
 from wheelhouse_builder.recipes.model import parse_package_recipe
 from wheelhouse_builder.recipes.table import Table
-from wheelhouse_builder.settings import OPTIONS, Option
+from wheelhouse_builder.settings import OPTIONS
 from wheelhouse_builder.settings_sources import load_settings
+
+if TYPE_CHECKING:
+    from wheelhouse_builder.settings.kinds import Option
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-NOT_YET = {"explain", "refresh", "serve"}  # commands that the text names as not there yet
+NOT_YET = {"explain", "refresh", "serve", "token"}  # commands that the text names as not there yet
 
 INDENTED = re.compile(r"^ {4,}(whb .*)$", re.MULTILINE)
 INLINE = re.compile(r"`(whb [^`]+)`")

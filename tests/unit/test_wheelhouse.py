@@ -170,6 +170,24 @@ def test_no_odd_name_is_admissible(text: str) -> None:
         require_admissible(f"../{text}")
 
 
+@pytest.mark.parametrize("part", ["1../../x", "1/x", "1\0", "1<b>", "1 ", "1\\x", "1é"])
+def test_a_build_tag_is_no_path_and_no_markup(part: str) -> None:
+    """`packaging` takes anything after the number."""
+    with pytest.raises(JobError, match="ASCII letters"):
+        require_admissible(f"demo-1.0-{part}-py3-none-any.whl")
+
+
+@given(st.text(alphabet="a1./\\\0<é-_ ", max_size=30))
+def test_an_admissible_name_is_one_plain_file_name(text: str) -> None:
+    filename = f"demo-1.0-{text}-py3-none-any.whl"
+    try:
+        require_admissible(filename)
+    except JobError:
+        return
+    assert filename.isascii()
+    assert not set(filename) & set("/\\\0< ")
+
+
 def test_threads_may_admit_at_once(house: Wheelhouse, tmp_path: Path) -> None:
     wheels = [wheel_with(tmp_path, bytes([number]), name=f"demo{number % 4}") for number in range(16)]
     with house.lock(), ThreadPoolExecutor(8) as pool:

@@ -71,7 +71,7 @@ def _show_failure(row: Row, console: Console) -> None:
 def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     """What a person does after the run."""
     from wheelhouse_builder.report.model import Status
-    from wheelhouse_builder.settings import is_location
+    from wheelhouse_builder.settings.kinds import is_location
 
     wheelhouse = from_here(report.wheelhouse)
     if report.generation is None:

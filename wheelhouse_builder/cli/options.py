@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.settings import OPTIONS, SWITCH, Settings
+from wheelhouse_builder.settings import OPTIONS, Settings
+from wheelhouse_builder.settings.kinds import SWITCH
 from wheelhouse_builder.settings_sources import load_settings
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import hashlib
 import shutil
+import string
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, dist_info_of
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.wheelhouse import disk
+from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.lock import exclusive
 from wheelhouse_builder.wheelhouse.records import Records, StoredWheel
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 3600.0  # seconds: another `whb build` may run for long
 _MAX_METADATA_BYTES = 16 << 20
+_PLAIN = frozenset(string.ascii_letters + string.digits + "._-+!")  # what names and versions are written with in wheels
 
 
 class Trouble(StrEnum):
@@ -220,9 +223,10 @@ class Wheelhouse:
 def record_of(wheel: Path, **making: Any) -> StoredWheel:
     """The record of a wheel file: what it says itself, and `making`, the fields that say how it was had.
 
-    Raises `JobError` when the file is no readable wheel.
+    Raises `JobError` when the file is no readable wheel, or when it is of another project than its name says.
     """
     metadata = metadata_of(wheel)
+    require_agreement(wheel.name, dist_info_of(wheel), metadata)
     name, version, _, _ = parse_wheel_filename(wheel.name)
     return StoredWheel(
         filename=wheel.name,
@@ -237,10 +241,13 @@ def record_of(wheel: Path, **making: Any) -> StoredWheel:
 
 
 def require_admissible(filename: str) -> None:
-    """Raise `JobError` unless this is the name of a wheel that musl can use.
+    """Raise `JobError` unless this is the name of a wheel that musl can use, and a plain one.
 
     Installers take `linux_*` for any libc, and pip prefers it to musllinux: one such wheel would break every client.
+    `parse_wheel_filename` lets slashes and NUL through in the build tag (`a-1-1/../b-…`), and letters of any script.
     """
+    if not _PLAIN.issuperset(filename):
+        raise JobError(f"{filename!r} is not the name of a wheel: it has to be of ASCII letters, digits and . _ - + !")
     try:
         platforms = {tag.platform for tag in parse_wheel_filename(filename)[-1]}
     except InvalidWheelFilename as error:

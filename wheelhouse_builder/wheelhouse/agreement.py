@@ -1,0 +1,39 @@
+"""One name for one thing: a wheel's file name, its METADATA and its `.dist-info` folder have to agree.
+
+Installers refuse a wheel whose parts disagree (pip since 20.3: "has inconsistent name"), and an index that listed it by
+its file name would show one project under the name of another.
+"""
+
+from __future__ import annotations
+
+from packaging.metadata import parse_email
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from wheelhouse_builder.errors import JobError
+
+
+def require_agreement(filename: str, dist_info: str, metadata: bytes) -> None:
+    """Raise `JobError` unless the folder `dist_info` and METADATA are of the project and version in `filename`."""
+    name, version, _, _ = parse_wheel_filename(filename)
+    fields, _ = parse_email(metadata)
+    told_name, told_version = fields.get("name"), fields.get("version")
+    if told_name is None or told_version is None:
+        raise JobError(f"the METADATA of {filename} has no {'Name' if told_name is None else 'Version'}")
+    if canonicalize_name(told_name) != name or not _is_version(told_version, version):
+        raise JobError(
+            f"{filename} and its METADATA disagree: that is of {told_name!r} {told_version!r}",
+            hint="installers refuse such a wheel: build it again; do not rename wheels",
+        )
+    if canonicalize_name(dist_info.removesuffix(".dist-info").partition("-")[0]) != name:
+        raise JobError(
+            f"{filename} and its folder {dist_info} disagree",
+            hint="installers refuse such a wheel: build it again; do not rename wheels",
+        )
+
+
+def _is_version(text: str, version: Version) -> bool:
+    try:
+        return Version(text) == version
+    except InvalidVersion:
+        return False
