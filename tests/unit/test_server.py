@@ -318,6 +318,9 @@ def test_a_text_too_large_for_memory_is_sent_from_the_disk(tmp_path: Path, monke
     assert answer.json["name"] == "one"
     assert ask(app, "HEAD", "/simple/one/", {"Accept": JSON}).body == b""
     assert get(app, "/simple/one/", {"Accept": JSON, "If-None-Match": answer.headers["etag"]}).status == 304
+    for path in house.generations.rglob("index.v1_json"):
+        path.unlink()
+    assert get(app, "/simple/", {"Accept": JSON}).status == 503
 
 
 names = st.sampled_from(

@@ -79,7 +79,7 @@ VECTORS = (
     ),
     Vector(
         name="specific",
-        accept=f"{JSON_TYPE};q=0.1, application/*;q=0.9",
+        accept=f"{JSON_TYPE};q=0.1, application/*;q=0.9, {TEXT_TYPE};q=0.5",
         allowed=_HTML,
         says="The most specific reference has precedence",
         link=f"{_RFC}#section-12.5.1",

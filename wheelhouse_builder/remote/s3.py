@@ -189,6 +189,6 @@ def _unanswered(error: exceptions.BotoCoreError, name: str) -> WhbError:
     if isinstance(error, _CREDENTIALS):
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         return MachineError(f"no credentials for {name}: {said}", hint=hint)
-    if isinstance(error, exceptions.HTTPClientError):
+    if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
         return MachineError(f"cannot reach {name}: {said}", hint=f"check the network and AWS_ENDPOINT_URL; {_AGAIN}")
     return UsageError(f"cannot publish to {name}: {said}", hint="check the name and the AWS_* variables")

@@ -17,6 +17,7 @@ from wheelhouse_builder.server.files import send_other, send_wheel
 from wheelhouse_builder.server.pages import send_no_page, send_page
 from wheelhouse_builder.server.replies import (
     READING,
+    RETRY_SECONDS,
     Policy,
     note,
     send_options,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from wheelhouse_builder.server.snapshot import Snapshots
 
 UPLOAD_PATHS = ("/", "/legacy/")
-_RETRY_SECONDS = b"2"
 
 
 def make_app(
@@ -124,7 +124,7 @@ class _Server:
         snapshot = self.snapshots.current
         if snapshot is None:
             note(scope, route="none")
-            retry = (b"retry-after", _RETRY_SECONDS)
+            retry = (b"retry-after", RETRY_SECONDS)
             await send_text(scope, send, 503, "nothing is published yet", (retry, *self.policy.text_headers))
         elif path in {"", "/"}:
             note(scope, route="redirect")

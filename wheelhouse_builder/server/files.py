@@ -175,7 +175,7 @@ async def _send_metadata(scope: Scope, send: Send, path: Path, entry: Entry, pol
         await _send_lost(scope, send, f"{path.name} is published and is not what it was", policy)
         return
     document = Document({Coding.IDENTITY: packed(body)}, formatdate(status.st_mtime, usegmt=True).encode())
-    await send_document(scope, send, document, b"text/plain; charset=utf-8", policy.file_headers)
+    await send_document(scope, send, headers_of(scope), document, b"text/plain; charset=utf-8", policy.file_headers)
 
 
 async def _send_lost(scope: Scope, send: Send, what: str, policy: Policy) -> None:
@@ -196,7 +196,7 @@ async def send_other(scope: Scope, send: Send, path: str, snapshot: Snapshot, po
         return False
     media_type, document = found
     note(scope, route="lock" if path.endswith((".txt", ".toml")) else "browse")
-    await send_document(scope, send, document, media_type, (*policy.page_headers, snapshot.header))
+    await send_document(scope, send, headers_of(scope), document, media_type, (*policy.page_headers, snapshot.header))
     return True
 
 

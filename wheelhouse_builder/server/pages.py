@@ -6,6 +6,7 @@ two negotiations (remembered) and two messages.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -34,15 +35,15 @@ _MAX_QUERY_FIELDS = 16
 async def send_page(scope: Scope, send: Send, path: str, page: Page, snapshot: Snapshot, policy: Policy) -> None:
     """Answer a GET or HEAD for a page that the snapshot has."""
     offered = _ANY_FORM if page.json else _HTML_ALONE
-    accept = headers_of(scope).get(b"accept", b"").decode("latin-1")
-    media = media_type(accept, _format(scope["query_string"]), offered)
+    asked = headers_of(scope)
+    media = media_type(asked.get(b"accept", b"").decode("latin-1"), _format(scope["query_string"]), offered)
     headers = (*policy.page_headers, snapshot.header)
     note(scope, route=_ROUTES.get(path, "project"), format=media or "none")
     if media is None:
         await send_text(scope, send, 406, f"offered: {', '.join(offered)}", headers)
         return
     document = page.json if media is MediaType.JSON and page.json else page.html
-    await send_document(scope, send, document, _WRITTEN[media], headers)
+    await send_document(scope, send, asked, document, _WRITTEN[media], headers)
 
 
 def _format(query: bytes) -> str | None:
@@ -65,7 +66,8 @@ async def send_no_page(
         await send_redirect(scope, send, 301, location, policy.page_headers)
         return
     name = project_of(path)
-    if name and upstream and (elsewhere := upstream(name)):
+    elsewhere = await asyncio.to_thread(upstream, name) if name and upstream else None  # it may look into records
+    if elsewhere:
         note(scope, route="upstream")
         await send_redirect(scope, send, 302, elsewhere, policy.page_headers)
         return

@@ -16,7 +16,7 @@ from wheelhouse_builder.server.conditional import status_of
 from wheelhouse_builder.server.negotiation import Coding, coding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from starlette.types import Message, Scope, Send
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Header = tuple[bytes, bytes]
 
 READING = "GET, HEAD, OPTIONS"
+RETRY_SECONDS = b"2"
 _CHUNK_BYTES = 256 << 10
 _YEAR = 31_536_000  # seconds; RFC 9111 has no "for ever"
 
@@ -78,13 +79,17 @@ def note(scope: Scope, **facts: str) -> None:
 
 
 async def send_document(
-    scope: Scope, send: Send, document: Document, media_type: bytes, headers: Iterable[Header]
+    scope: Scope,
+    send: Send,
+    asked: Mapping[bytes, bytes],
+    document: Document,
+    media_type: bytes,
+    headers: Iterable[Header],
 ) -> None:
     """Answer a GET or HEAD with a document, in the coding that the client likes best: 200, 304, 406 or 412.
 
-    A 304 repeats the headers that caches keep; without them uv asks a second time.
+    `asked` are the headers of the request. A 304 repeats those that caches keep; without them uv asks a second time.
     """
-    asked = headers_of(scope)
     chosen = coding(asked.get(b"accept-encoding", b"").decode("latin-1"), tuple(document.codings))
     if chosen is None:
         await send_text(scope, send, 406, f"offered codings: {', '.join(document.codings)}", headers)
@@ -107,12 +112,17 @@ async def send_document(
         await send(start)
         await send({"type": "http.response.body", "body": body})
     else:
-        await _send_file(send, start, body)
+        await _send_file(scope, send, start, body)
 
 
-async def _send_file(send: Send, start: Message, path: Path) -> None:
+async def _send_file(scope: Scope, send: Send, start: Message, path: Path) -> None:
     """Send what is too large for memory; opened before anything is promised."""
-    async with await anyio.open_file(path, "rb") as stream:
+    try:
+        opened = await anyio.open_file(path, "rb")
+    except OSError:  # the generation was retired in this moment
+        await send_text(scope, send, 503, "try again", ((b"retry-after", RETRY_SECONDS),))
+        return
+    async with opened as stream:
         await send(start)
         while chunk := await stream.read(_CHUNK_BYTES):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
