@@ -156,7 +156,7 @@ def test_head_is_get_without_the_body(app: ASGIApp, path: str) -> None:
         ("/simple/Demo.Pkg", "demo-pkg/"),
         ("/simple/demo-pkg/index.html", "./"),
         ("/simple/index.html", "./"),
-        ("/", "simple/"),
+        ("/", "browse/"),
     ],
 )
 def test_redirects_are_relative_and_keep_the_query(app: ASGIApp, path: str, location: str) -> None:
@@ -166,8 +166,8 @@ def test_redirects_are_relative_and_keep_the_query(app: ASGIApp, path: str, loca
 
 
 def test_the_prefix_itself_leads_in(app: ASGIApp) -> None:
-    assert get(app, "", root_path="/a/pypi").headers["location"] == "pypi/simple/"
-    assert get(app, "", root_path="/a/räder").headers["location"] == "r%C3%A4der/simple/"
+    assert get(app, "", root_path="/a/pypi").headers["location"] == "pypi/browse/"
+    assert get(app, "", root_path="/a/räder").headers["location"] == "r%C3%A4der/browse/"
     assert get(app, "/simple/demo-pkg/", root_path="/a/pypi").status == 200
 
 

@@ -411,7 +411,7 @@ def test_a_damaged_wheelhouse_is_500_and_the_log_says_why(
 ) -> None:
     client.post(body_of(wheel))
     (client.root / wheel.name).write_bytes(b"changed by hand")
-    other = make_wheel(tmp_path, name="other")
+    other = make_wheel(tmp_path, version="2.0")
     status, text = client.post(body_of(other))
     assert status == 500
     assert str(client.root) not in text

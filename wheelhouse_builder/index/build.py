@@ -1,103 +1,74 @@
-"""From the wheels of a wheelhouse to the files of its index. Pure: values in, texts out."""
+"""From the wheels of a project to its pages, and from all projects to the pages of all. Pure: values in, texts out."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
-from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
-from wheelhouse_builder.index import render_html, render_json
-from wheelhouse_builder.index.model import File, Project
+import wheelhouse_builder
+from wheelhouse_builder.index import render_about, render_browse, render_html, render_json
+from wheelhouse_builder.index.model import UNMARKED, File, Mark, Project, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable, Mapping
 
     from packaging.utils import NormalizedName
-    from packaging.version import Version
+
+    from wheelhouse_builder.index.wheels import Published
+
+PAGES = ("index.html", "index.v1_json", "about.html")  # of a project
 
 
-_SAMPLE = Project(
-    name=canonicalize_name("sample"),
-    files=(
-        File(
-            filename="sample-1-py3-none-any.whl",
-            url="url",
-            sha256="hash",
-            size=1,
-            requires_python="python",
-            metadata_sha256="metadata",
-            upload_time=datetime(2026, 1, 1, tzinfo=UTC),
-            yanked="reason",
-        ),
-    ),
-)
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """A project as the index shows it."""
+
+    pages: Mapping[str, str]  # by the name of the file in `simple/<project>/`
+    links: str  # its lines on the flat page
+    summary: Mapping[str, Any]  # its part of the list for people
 
 
-class Published(Protocol):
-    """What the index tells of a wheel (`wheelhouse.records.StoredWheel`)."""
+def render_project(name: NormalizedName, wheels: Iterable[Published], mark: Mark = UNMARKED) -> Rendering:
+    """The pages of one project; equal wheels give equal pages.
 
-    @property
-    def filename(self) -> str: ...
-    @property
-    def name(self) -> NormalizedName: ...
-    @property
-    def version(self) -> Version: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def requires_python(self) -> str | None: ...
-    @property
-    def metadata_sha256(self) -> str: ...
-    @property
-    def published_at(self) -> datetime | None: ...
-    @property
-    def yanked(self) -> str | None: ...
-
-
-def fingerprints(wheels: Iterable[Published]) -> dict[NormalizedName, str]:
-    """For each project what its pages depend on, as a hash: what it knows of its wheels, and how pages are written."""
-    facts: dict[NormalizedName, list[tuple[object, ...]]] = {}
-    for wheel in sorted(wheels, key=lambda wheel: wheel.filename):
-        known = (wheel.filename, wheel.sha256, wheel.size, wheel.requires_python, wheel.metadata_sha256)
-        facts.setdefault(wheel.name, []).append((*known, str(wheel.published_at), wheel.yanked))
-    form = repr((render_html.project_page(_SAMPLE), render_json.project_page(_SAMPLE)))
-    return {name: hashlib.sha256(repr((form, found)).encode()).hexdigest() for name, found in facts.items()}
-
-
-def project_pages(name: str) -> tuple[str, str]:
-    """Where the pages of a project are, HTML and JSON."""
-    return f"simple/{name}/index.html", f"simple/{name}/index.v1_json"
-
-
-def index_files(wheels: Iterable[Published], without: Container[str] = ()) -> dict[str, str]:
-    """The pages of the index of these wheels, by relative path.
-
-    `simple/index.html` and `simple/<project>/index.html`, beside each the JSON form as `index.v1_json` (the name that
-    bandersnatch's web server recipes look for), and `links/index.html`, one flat page. The wheels are expected beside
-    `simple` and `links`. Equal wheels give equal pages. Of the projects `without` only the entries on the pages of all.
+    `index.html`, beside it the JSON form as `index.v1_json` (the name that bandersnatch's web server recipes look for),
+    and `about.html` for people. Wheels are expected beside `simple` and `links`. A quarantined project offers none.
     """
-    ordered = sorted(wheels, key=lambda wheel: (wheel.name, wheel.version, wheel.filename))
-    projects = [
-        Project(name=name, files=tuple(file_of(wheel, "../../") for wheel in group))
-        for name, group in groupby(ordered, key=lambda wheel: wheel.name)
-        if name not in without
-    ]
-    names = list(dict.fromkeys(wheel.name for wheel in ordered))
-    pages = {
-        "simple/index.html": render_html.project_list(names),
-        "simple/index.v1_json": render_json.project_list(names),
-        "links/index.html": render_html.links_page(file_of(wheel, "../") for wheel in ordered),
+    shown = [] if mark.status is Status.QUARANTINED else sorted(wheels, key=lambda w: (w.version, w.filename))
+    project = Project(name=name, files=tuple(file_of(wheel, "../../") for wheel in shown), mark=mark)
+    return Rendering(
+        pages={
+            "index.html": render_html.project_page(project),
+            "index.v1_json": render_json.project_page(project),
+            "about.html": render_about.about_page(project, shown),
+        },
+        links=render_html.links_block(file_of(wheel, "../") for wheel in shown),
+        summary=render_browse.summary(project, shown),
+    )
+
+
+def list_pages(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The pages that list all projects, by relative path; `summaries` by name."""
+    ordered = dict(sorted(summaries.items()))
+    return {
+        "simple/index.html": render_html.project_list(ordered),
+        "simple/index.v1_json": render_json.project_list(ordered),
+        "browse/index.html": render_browse.browse_page(ordered),
     }
-    for project in projects:
-        html, json = project_pages(project.name)
-        pages |= {html: render_html.project_page(project), json: render_json.project_page(project)}
-    return pages
+
+
+@cache
+def form() -> str:
+    """A hash that changes when pages are written in another way: of the text of the modules that write them."""
+    folder = resources.files("wheelhouse_builder.index")
+    sources = sorted((item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py"))
+    return hashlib.sha256(repr((wheelhouse_builder.__version__, sources)).encode()).hexdigest()
 
 
 def file_of(wheel: Published, prefix: str) -> File:

@@ -12,7 +12,7 @@ from wheelhouse_builder.toml import toml_value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wheelhouse_builder.index.build import Published
+    from wheelhouse_builder.index.wheels import Published
     from wheelhouse_builder.target import Target
 
 

@@ -1,12 +1,13 @@
 """The simple repository API as values.
 
-Source: the specification "Simple repository API" (PEPs 503, 629, 691, 700, 714, 833), quoted at each field. The model
-knows neither where files are kept nor how pages are written.
+Source: the specification "Simple repository API" (PEPs 503, 629, 691, 700, 714, 792, 833), quoted at each field. The
+model knows neither where files are kept nor how pages are written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
 
 HTML_API_VERSION = "1.4"  # "frozen" (PEP 833)
 JSON_API_VERSION = "1.4"
+
+
+class Status(StrEnum):
+    """ "A project always has exactly one status" (PEP 792)."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"  # "MUST NOT allow uploads of new distributions"
+    DEPRECATED = "deprecated"  # "the same semantics as active"
+    QUARANTINED = "quarantined"  # neither uploads nor downloads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What is said of a project as a whole."""
+
+    status: Status = Status.ACTIVE
+    reason: str | None = None  # "an arbitrary string indicating the reason for the status"
+
+
+UNMARKED = Mark()  # "if no status is explicitly noted, then the project is considered to be in the active state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +73,13 @@ class Project:
 
     name: NormalizedName  # "the normalized name of the project"
     files: tuple[File, ...] = ()
+    mark: Mark = UNMARKED
 
     def __post_init__(self) -> None:
         if self.name != canonicalize_name(self.name):
             raise ValueError(f"{self.name!r} is not normalised")
+        if self.files and self.mark.status is Status.QUARANTINED:
+            raise ValueError(f"{self.name} is quarantined and offers files")
 
     @property
     def versions(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The index as HTML: PEP 503, at its frozen version 1.4 (PEP 833).
 
+Every file is one line, so the flat page is a frame around the lines of each project, one after the other.
+
 A plain file server can only do HTML, so these pages are complete. `data-size` and `data-upload-time` are no standard,
 but uv reads them, and with them `--exclude-newer` works on static files.
 """
@@ -10,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from wheelhouse_builder.index.model import HTML_API_VERSION, File, Project
+from wheelhouse_builder.index.model import HTML_API_VERSION, UNMARKED, File, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,12 +25,23 @@ def project_list(names: Iterable[str]) -> str:
 
 def project_page(project: Project) -> str:
     """The page of one project."""
-    return _page(f"Links for {project.name}", [file_link(file) for file in project.files])
+    metas = []
+    if project.mark != UNMARKED:
+        metas.append(("pypi:project-status", str(project.mark.status)))
+        if project.mark.reason is not None:
+            metas.append(("pypi:project-status-reason", project.mark.reason))
+    return _page(f"Links for {project.name}", [file_link(file) for file in project.files], metas)
 
 
-def links_page(files: Iterable[File]) -> str:
-    """All files on one flat page, for `--find-links URL`."""
-    return _page("Links", [file_link(file) for file in files])
+def links_frame() -> tuple[str, str]:
+    """What is above and below the files on the flat page, for `--find-links URL`."""
+    head, tail = _page("Links", ["\0"]).split("\0\n")
+    return head, tail
+
+
+def links_block(files: Iterable[File]) -> str:
+    """The lines of some files on the flat page."""
+    return "".join(f"{file_link(file)}\n" for file in files)
 
 
 def file_link(file: File) -> str:
@@ -51,13 +64,16 @@ def _anchor(href: str, text: str, attributes: dict[str, str | None] | None = Non
     return f"<a {written}>{escape(text)}</a><br>"
 
 
-def _page(title: str, lines: Sequence[str]) -> str:
+def _page(title: str, lines: Sequence[str], metas: Iterable[tuple[str, str]] = ()) -> str:
     head = (
         "<!DOCTYPE html>",
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
-        f'<meta name="pypi:repository-version" content="{HTML_API_VERSION}">',
+        *(
+            f'<meta name="{name}" content="{escape(content)}">'
+            for name, content in (("pypi:repository-version", HTML_API_VERSION), *metas)
+        ),
         f"<title>{escape(title)}</title>",
         "</head>",
         "<body>",

@@ -1,6 +1,7 @@
-"""The index as JSON: PEP 691 and PEP 700, version 1.4.
+"""The index as JSON: PEP 691, PEP 700 and PEP 792, version 1.4.
 
-Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter.
+Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter. The
+status is a key of its own, as the text of the specification says, not one of `meta`, as its example has it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from wheelhouse_builder.index.model import JSON_API_VERSION, File, Project
+from wheelhouse_builder.index.model import JSON_API_VERSION, UNMARKED, File, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,13 @@ def project_list(names: Iterable[str]) -> str:
 
 def project_page(project: Project) -> str:
     """The document of one project."""
-    files = [_file(file) for file in project.files]
-    return _dump({"meta": _META, "name": project.name, "versions": list(project.versions), "files": files})
+    document: dict[str, Any] = {"meta": _META, "name": project.name}
+    if project.mark != UNMARKED:
+        mark = {"status": str(project.mark.status), "reason": project.mark.reason}
+        document["project-status"] = {key: value for key, value in mark.items() if value is not None}
+    document["versions"] = list(project.versions)
+    document["files"] = [_file(file) for file in project.files]
+    return _dump(document)
 
 
 def _file(file: File) -> dict[str, Any]:

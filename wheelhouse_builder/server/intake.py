@@ -89,7 +89,7 @@ def _is_here(wheelhouse: Wheelhouse, record: StoredWheel) -> bool:
     That is 400, as on the package index: uv takes a 409 for success. twine's --skip-existing looks for "already exist".
     """
     parsed = parse_wheel_filename(record.filename)
-    for known in wheelhouse.records.of_project(record.name):
+    for known in wheelhouse.records.of_projects([record.name]):
         if known.filename == record.filename and known.sha256 == record.sha256:
             return (wheelhouse.root / known.filename).is_file()
         if parse_wheel_filename(known.filename) == parsed:

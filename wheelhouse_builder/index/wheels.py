@@ -1,0 +1,34 @@
+"""What the index tells of a wheel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+
+class Published(Protocol):
+    """A wheel as the index needs it (`wheelhouse.records.StoredWheel`)."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def name(self) -> NormalizedName: ...
+    @property
+    def version(self) -> Version: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def requires_python(self) -> str | None: ...
+    @property
+    def metadata_sha256(self) -> str: ...
+    @property
+    def published_at(self) -> datetime | None: ...
+    @property
+    def yanked(self) -> str | None: ...
