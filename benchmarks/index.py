@@ -1,86 +1,158 @@
-"""What it costs to publish: a wheelhouse of N tiny wheels at first, with one wheel more, and with nothing new.
+"""What it costs to publish: a wheelhouse of N small wheels at first, with one wheel more, and with nothing new.
 
-    python benchmarks/index.py 2000 20000
+    python benchmarks/index.py                      1,000, 10,000 and 100,000 wheels
+    python benchmarks/index.py --from-nothing 2000  hash, metadata and index of wheels of which nothing is known
 
-Ten wheels a project. Wheels are a few bytes: publication looks at their size and time, never at their content.
+Ten wheels a project. "one wheel more" is all that a user waits for: the wheel is read, hashed, copied, flushed,
+recorded and published. "publish alone" is a record more and its publication. WHB_BENCH_DIR chooses the file system.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import sqlite3
-import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from wheelhouse_builder.wheelhouse.generations import Generation, publish, roll_back
-from wheelhouse_builder.wheelhouse.records import _INSERT, StoredWheel, _dump
-from wheelhouse_builder.wheelhouse.store import Wheelhouse
+from tests.wheels import make_wheel
+from wheelhouse_builder.wheelhouse.generations import Generation, note_lost_pages, publish, roll_back
+from wheelhouse_builder.wheelhouse.records import _INSERT, Seen, StoredWheel, _dump
+from wheelhouse_builder.wheelhouse.store import Wheelhouse, read_wheel, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_METADATA = hashlib.sha256(b"metadata").hexdigest()
+_METADATA = b"Metadata-Version: 2.1\nName: x\n"
+_PER_PROJECT = 10
+_TAG = "cp312-cp312-musllinux_1_2_aarch64"
 
 
-def fill(house: Wheelhouse, filenames: Iterable[str]) -> None:
-    """Wheels with records, all in one transaction."""
+def record(house: Wheelhouse, wheels: Iterable[StoredWheel]) -> None:
+    """Note wheels whose files are there, all in one transaction."""
     rows = []
-    for filename in filenames:
-        path = house.root / filename
-        path.write_bytes(filename.encode())
-        path.with_name(f"{filename}.metadata").write_bytes(b"metadata")
-        name, version, _, _ = parse_wheel_filename(filename)
-        record = StoredWheel(
-            filename=filename,
-            name=name,
-            version=version,
-            sha256=hashlib.sha256(filename.encode()).hexdigest(),
-            size=len(filename.encode()),
-            metadata_sha256=_METADATA,
-            requires_python=">=3.9",
-            origin="built",
-        )
-        rows.append(_dump(record) | {"mtime_ns": path.stat().st_mtime_ns})
+    for wheel in wheels:
+        path = house.root / wheel.filename
+        beside = path.with_name(f"{wheel.filename}.metadata").stat()
+        seen = Seen(path.stat().st_mtime_ns, beside.st_mtime_ns, beside.st_size)
+        rows.append(_dump(wheel) | seen._asdict())
     connection = sqlite3.connect(house.records.path)
     with connection:
         connection.executemany(_INSERT, rows)
     connection.close()
 
 
-def timed(text: str, action: Callable[[], Generation | None]) -> None:
-    """Do it, and print what it took."""
-    wall, cpu = time.perf_counter(), time.process_time()
+def made_up(house: Wheelhouse, filename: str) -> StoredWheel:
+    """A wheel of a few bytes: publication looks at its size and time, never at its content."""
+    path, content = house.root / filename, filename.encode()
+    path.write_bytes(content)
+    path.with_name(f"{filename}.metadata").write_bytes(_METADATA)
+    name, version, _, _ = parse_wheel_filename(filename)
+    return StoredWheel(
+        filename=filename,
+        name=name,
+        version=version,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        metadata_sha256=hashlib.sha256(_METADATA).hexdigest(),
+        requires_python=">=3.9",
+        origin="built",
+    )
+
+
+def timed(house: Wheelhouse, text: str, action: Callable[[], Generation | None]) -> None:
+    """Do it, and print what it took, and how many files it wrote for that."""
+    os.sync()  # what was written before is not what is measured
+    since, wall, cpu = time.time(), time.perf_counter(), time.process_time()
     generation = action()
     took = f"{time.perf_counter() - wall:7.2f} s, {time.process_time() - cpu:6.2f} s of CPU"
-    if generation is None:
-        print(f"  {text:28} {took}, nothing new")
-        return
-    files = [path for path in generation.path.rglob("*") if path.is_file()]
-    fresh = sum(path.stat().st_nlink == 1 for path in files)
-    print(f"  {text:28} {took}, {len(files)} files, {fresh} of them written")
+    folders = [folder for folder in house.pages.glob("*/*") if folder.stat().st_mtime >= since - 0.01]
+    files = sum(1 for folder in folders for _ in folder.iterdir())
+    if generation is not None:
+        lists = [path for path in generation.path.rglob("*") if path.is_file() and path.parent.parent != house.pages]
+        files += sum(path.stat().st_mtime >= since - 0.01 for path in lists)
+    news = f"pages of {len(folders):5} projects, {files:6} files" if files else "nothing new"
+    print(f"  {text:24} {took}, {news}", flush=True)
+
+
+def admitted(house: Wheelhouse, wheel: Path) -> Generation | None:
+    """One wheel more, as an upload or a build adds it."""
+    house.admit(wheel, record_of(wheel, origin="built"))
+    return publish(house, {})
+
+
+def recorded(house: Wheelhouse, filename: str) -> Generation | None:
+    """One record more."""
+    record(house, [made_up(house, filename)])
+    return publish(house, {})
+
+
+def looked_at(house: Wheelhouse) -> Generation | None:
+    """`whb index`: every file is looked at."""
+    house.check()
+    note_lost_pages(house)
+    return publish(house, {})
 
 
 def measure(count: int, folder: Path) -> None:
     """The figures for one size."""
     house = Wheelhouse(folder / f"house-{count}")
-    print(f"{count} wheels")
+    print(f"{count} wheels in {count // _PER_PROJECT} projects")
     with house.lock():
-        names = (f"project{n // 10:05}-{n % 10}.0-cp312-cp312-musllinux_1_2_aarch64.whl" for n in range(count))
-        fill(house, names)
-        timed("first publication", lambda: publish(house, {}))
-        fill(house, ["project00000-99.0-cp312-cp312-musllinux_1_2_aarch64.whl"])
-        timed("one wheel more", lambda: publish(house, {}))
-        timed("nothing new", lambda: publish(house, {}))
-        timed("roll-back", lambda: roll_back(house))
+        names = (f"project{n // _PER_PROJECT:05}-{n % _PER_PROJECT}.0-{_TAG}.whl" for n in range(count))
+        record(house, (made_up(house, name) for name in names))
+        timed(house, "first publication", partial(publish, house, {}))
+        for number in range(3):
+            filename = f"project00001-{number + 90}.{count}-{_TAG}.whl"
+            timed(house, "publish alone", partial(recorded, house, filename))
+        for number in range(3):
+            wheel = make_wheel(folder, name="project00000", version=f"{number + 90}.{count}", tag=_TAG)
+            timed(house, "one wheel more", partial(admitted, house, wheel))
+        timed(house, "nothing new", partial(publish, house, {}))
+        timed(house, "whb index, nothing new", partial(looked_at, house))
+        timed(house, "roll-back", partial(roll_back, house))
+
+
+def from_nothing(count: int, folder: Path) -> None:
+    """An index of wheels of which nothing is known, as the peers make it: hash, metadata, pages, copies."""
+    house = Wheelhouse(folder / "house")
+    house.root.mkdir()
+    requires = tuple(f"dependency{number}>={number}" for number in range(6))
+    wheels = [
+        make_wheel(
+            house.root, name=f"p{n // _PER_PROJECT:03}", version=f"{n % _PER_PROJECT}", tag=_TAG, requires=requires
+        )
+        for n in range(count)
+    ]
+
+    def act() -> Generation | None:
+        with house.lock():
+            read = [read_wheel(wheel, origin="built") for wheel in wheels]
+            for known, metadata in read:
+                (house.root / f"{known.filename}.metadata").write_bytes(metadata)
+            record(house, (known for known, _ in read))
+            return publish(house, {})
+
+    print(f"{count} wheels in {count // _PER_PROJECT} projects, from nothing")
+    timed(house, "index", act)
+
+
+def main() -> None:
+    """Each size in a folder of its own."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--from-nothing", action="store_true")
+    options = parser.parse_args()
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory(dir=os.environ.get("WHB_BENCH_DIR")) as scratch:
+            (from_nothing if options.from_nothing else measure)(size, Path(scratch))
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=os.environ.get("WHB_BENCH_DIR")) as scratch:
-        for size in map(int, sys.argv[1:] or ["2000", "20000"]):
-            measure(size, Path(scratch))
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from packaging.utils import BuildTag, NormalizedName
     from packaging.version import Version
+
+parse_wheel_name = lru_cache(1 << 14)(parse_wheel_filename)  # whoever handles a wheel asks again what its name says
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from packaging.utils import parse_wheel_filename
-
 import wheelhouse_builder
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.index import render_about, render_browse, render_html, render_json
 from wheelhouse_builder.index.model import UNMARKED, File, Mark, Project, Status
 
@@ -41,14 +40,15 @@ def render_project(name: NormalizedName, wheels: Iterable[Published], mark: Mark
     and `about.html` for people. Wheels are expected beside `simple` and `links`. A quarantined project offers none.
     """
     shown = [] if mark.status is Status.QUARANTINED else sorted(wheels, key=lambda w: (w.version, w.filename))
-    project = Project(name=name, files=tuple(file_of(wheel, "../../") for wheel in shown), mark=mark)
+    project = Project(name=name, files=tuple(map(file_of, shown)), mark=mark)
+    lines = [render_html.file_link(file) for file in project.files]
     return Rendering(
         pages={
-            "index.html": render_html.project_page(project),
+            "index.html": render_html.project_page(project, lines),
             "index.v1_json": render_json.project_page(project),
             "about.html": render_about.about_page(project, shown),
         },
-        links=render_html.links_block(file_of(wheel, "../") for wheel in shown),
+        links=render_html.links_block(lines),
         summary=render_browse.summary(project, shown),
     )
 
@@ -71,12 +71,12 @@ def form() -> str:
     return hashlib.sha256(repr((wheelhouse_builder.__version__, sources)).encode()).hexdigest()
 
 
-def file_of(wheel: Published, prefix: str) -> File:
-    """The wheel as a file of the index; `prefix` leads from the page to the wheels."""
-    parse_wheel_filename(wheel.filename)  # what is no wheel's name gets into no page
+def file_of(wheel: Published) -> File:
+    """The wheel as a file on the page of its project."""
+    parse_wheel_name(wheel.filename)  # what is no wheel's name gets into no page
     return File(
         filename=wheel.filename,
-        url=prefix + quote(wheel.filename),
+        url=f"../../{quote(wheel.filename)}",
         sha256=wheel.sha256,
         size=wheel.size,
         requires_python=wheel.requires_python,

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
+
+from wheelhouse_builder.artifact import parse_wheel_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 
 HTML_API_VERSION = "1.4"  # "frozen" (PEP 833)
 JSON_API_VERSION = "1.4"
+
+
+@lru_cache(1 << 10)  # what is published together has one time
+def _time_text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Status(StrEnum):
@@ -59,12 +67,12 @@ class File:
     @property
     def version(self) -> str:
         """The version in the file name."""
-        return str(parse_wheel_filename(self.filename)[1])
+        return str(parse_wheel_name(self.filename)[1])
 
     @property
     def upload_time_text(self) -> str | None:
         """The upload time as the specification writes it."""
-        return self.upload_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.upload_time else None
+        return _time_text(self.upload_time) if self.upload_time else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +92,5 @@ class Project:
     @property
     def versions(self) -> tuple[str, ...]:
         """ "all of the project versions uploaded for this project", each once, oldest first."""
-        found = {parse_wheel_filename(file.filename)[1] for file in self.files}
+        found = {parse_wheel_name(file.filename)[1] for file in self.files}
         return tuple(map(str, sorted(found)))

@@ -17,20 +17,22 @@ from wheelhouse_builder.index.model import HTML_API_VERSION, UNMARKED, File, Pro
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_DEEP, _FLAT = '<a href="../../', '<a href="../'
+
 
 def project_list(names: Iterable[str]) -> str:
     """The root page: each project with a link to its own page."""
     return _page("Simple index", [_anchor(f"{quote(name)}/", name) for name in names])
 
 
-def project_page(project: Project) -> str:
-    """The page of one project."""
+def project_page(project: Project, lines: Sequence[str]) -> str:
+    """The page of one project, of the lines of its files."""
     metas = []
     if project.mark != UNMARKED:
         metas.append(("pypi:project-status", str(project.mark.status)))
         if project.mark.reason is not None:
             metas.append(("pypi:project-status-reason", project.mark.reason))
-    return _page(f"Links for {project.name}", [file_link(file) for file in project.files], metas)
+    return _page(f"Links for {project.name}", lines, metas)
 
 
 def links_frame() -> tuple[str, str]:
@@ -39,9 +41,9 @@ def links_frame() -> tuple[str, str]:
     return head, tail
 
 
-def links_block(files: Iterable[File]) -> str:
-    """The lines of some files on the flat page."""
-    return "".join(f"{file_link(file)}\n" for file in files)
+def links_block(lines: Iterable[str]) -> str:
+    """The lines of a project's files as they are on the flat page, which lies one folder higher."""
+    return "".join(f"{line.replace(_DEEP, _FLAT, 1)}\n" for line in lines)
 
 
 def file_link(file: File) -> str:

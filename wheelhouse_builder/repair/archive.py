@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError
@@ -36,7 +36,7 @@ def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
     if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_UNPACKED_BYTES:
         raise JobError(f"{wheel.name} unpacks to more than a wheel may hold")
     seen: set[str] = set()
-    folders = {str(folder) for info in files for folder in PurePosixPath(info.filename).parents}
+    folders = {folder for info in files for folder in _folders(info.filename)}
     for info in files:
         if not is_plain(info.filename) or info.filename in seen or info.filename in folders:
             raise JobError(f"{wheel.name} holds a file with the unsafe or repeated name {info.filename!r}")
@@ -49,15 +49,12 @@ def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
 
 def is_plain(name: str) -> bool:
     """Whether a member's name is a relative path of ordinary parts, spelt the one way there is."""
-    return (
-        bool(name)
-        and "\\" not in name
-        and name.isprintable()
-        and str(PurePosixPath(name)) == name
-        and not name.startswith("/")
-        and ".." not in name.split("/")
-        and name != "."
-    )
+    return "\\" not in name and name.isprintable() and not any(part in {"", ".", ".."} for part in name.split("/"))
+
+
+def _folders(name: str) -> Iterator[str]:
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def open_wheel(wheel: Path) -> zipfile.ZipFile:

@@ -17,8 +17,9 @@ import uuid
 import zipfile
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename
 
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.repair import archive
 
@@ -65,7 +66,12 @@ def dist_info_of(wheel: Path) -> str:
     """The name of a wheel's one `.dist-info` folder. Raises `JobError` when the name or the content is no wheel's."""
     parse_name(wheel.name)
     with archive.open_wheel(wheel) as opened:
-        tops = {info.filename.partition("/")[0] for info in archive.members(opened, wheel) if "/" in info.filename}
+        return dist_info_in(opened, wheel)
+
+
+def dist_info_in(opened: zipfile.ZipFile, wheel: Path) -> str:
+    """The same for a wheel that is open, under any name."""
+    tops = {info.filename.partition("/")[0] for info in archive.members(opened, wheel) if "/" in info.filename}
     found = [top for top in tops if top.endswith(".dist-info")]
     if len(found) != 1:
         raise JobError(f"{wheel.name} has {len(found)} .dist-info folders; a wheel has one")
@@ -75,7 +81,7 @@ def dist_info_of(wheel: Path) -> str:
 def parse_name(filename: str) -> None:
     """Raise `JobError` unless this is a wheel's file name."""
     try:
-        parse_wheel_filename(filename)
+        parse_wheel_name(filename)
     except InvalidWheelFilename as error:
         raise JobError(f"{filename!r} is not the name of a wheel: {error}") from None
 

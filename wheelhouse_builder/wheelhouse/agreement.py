@@ -6,16 +6,25 @@ its file name would show one project under the name of another.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from packaging.metadata import parse_email
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import JobError
 
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
-def require_agreement(filename: str, dist_info: str, metadata: bytes) -> None:
-    """Raise `JobError` unless the folder `dist_info` and METADATA are of the project and version in `filename`."""
-    name, version, _, _ = parse_wheel_filename(filename)
+
+def require_agreement(filename: str, dist_info: str, metadata: bytes) -> RawMetadata:
+    """The fields of METADATA, if they and the folder `dist_info` are of the project and version in `filename`.
+
+    Raises `JobError` if they are not.
+    """
+    name, version, _, _ = parse_wheel_name(filename)
     fields, _ = parse_email(metadata)
     told_name, told_version = fields.get("name"), fields.get("version")
     if told_name is None or told_version is None:
@@ -30,6 +39,7 @@ def require_agreement(filename: str, dist_info: str, metadata: bytes) -> None:
             f"{filename} and its folder {dist_info} disagree",
             hint="installers refuse such a wheel: build it again; do not rename wheels",
         )
+    return fields
 
 
 def _is_version(text: str, version: Version) -> bool:

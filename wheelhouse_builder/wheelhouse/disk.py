@@ -47,6 +47,16 @@ def create(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
         stream.writelines([content] if isinstance(content, bytes) else content)
 
 
+def make_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder with these new files; `flush` has to follow."""
+    folder.mkdir(parents=True)
+    with _opened(folder) as here:
+        for name, content in files.items():
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=here)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+
+
 def make_links(folder: Path, targets: Mapping[str, str], earlier: Path | None) -> None:
     """Make a folder of symbolic links; `flush` has to follow.
 

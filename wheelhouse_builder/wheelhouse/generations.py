@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,6 @@ from wheelhouse_builder.wheelhouse.records import Base
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-
-    from packaging.utils import NormalizedName
 
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.wheelhouse.edition import Edition, Start
@@ -72,7 +70,7 @@ def publish(
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     with disk.writing(wheelhouse.root):
         changes, start = wheelhouse.records.changes(), _start(wheelhouse)
-        wheels = _marked(wheelhouse, moment, changes.names if start else None)
+        wheels = wheelhouse.sound_wheels(moment, changes.names if start else None)
         before, pages = current(wheelhouse), NewPages(wheelhouse)
         chosen = _carried_over(before) | _locks(wheelhouse, selections)
         draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse.records.marks(), pages)
@@ -195,14 +193,6 @@ def all_generations(wheelhouse: Wheelhouse) -> list[Generation]:
 def _start(wheelhouse: Wheelhouse) -> Start | None:
     base = wheelhouse.records.base()
     return edition.read_start(wheelhouse.generations / f"{base.number:06}", base) if base else None
-
-
-def _marked(wheelhouse: Wheelhouse, moment: datetime, names: Iterable[NormalizedName] | None) -> list[StoredWheel]:
-    """The wheels of these projects, those that no generation had yet with this moment as time of first publication."""
-    wheels = wheelhouse.sound_wheels(names)
-    if new := [wheel.filename for wheel in wheels if wheel.published_at is None]:
-        wheelhouse.records.mark_published(new, moment)
-    return [wheel if wheel.published_at else replace(wheel, published_at=moment) for wheel in wheels]
 
 
 def _locks(wheelhouse: Wheelhouse, selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:

@@ -58,8 +58,7 @@ class NewPages:
         """Have a folder with these files, whole; returns its name."""
         key = key_of(files)
         if key not in self._made and not _holds(folder_of(self._wheelhouse, key), files):
-            for name, content in files.items():
-                disk.create(self._scratch / key / name, content)
+            disk.make_folder(self._scratch / key, files)
             self._made[key] = list(files)
         return key
 

@@ -16,18 +16,18 @@ import shutil
 import string
 import tempfile
 import threading
-from email.parser import BytesParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename
 
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import DamagedError, JobError
 from wheelhouse_builder.events import Listener, ignore
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.index.model import UNMARKED, Status
 from wheelhouse_builder.repair import archive
-from wheelhouse_builder.repair.canonical import canonicalise, dist_info_of
+from wheelhouse_builder.repair.canonical import canonicalise, dist_info_in, parse_name
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
@@ -37,6 +37,7 @@ from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
     from typing import Any
 
     from packaging.utils import NormalizedName
@@ -111,17 +112,22 @@ class Wheelhouse:
         """Raise `DamagedError` if the content of a wheel is not what its record says."""
         _require_unchanged(self.check(thorough=thorough))
 
-    def sound_wheels(self, names: Iterable[NormalizedName] | None = None) -> list[StoredWheel]:
+    def sound_wheels(self, moment: datetime, names: Iterable[NormalizedName] | None = None) -> list[StoredWheel]:
         """The wheels of these projects (of all) that are there, by file name; no other file is looked at.
 
+        `moment` is noted as the time of first publication of those that have none: to be called to publish them.
         Raises `DamagedError` if the content of one is not what its record says.
         """
-        looks = {facts.filename: look_at(self.root, facts) for facts in self.records.facts(names)}
+        records = self.records.facts(names)
+        looks = {facts.filename: look_at(self.root, facts) for facts in records}
         _require_unchanged(
             Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
         )
-        records = self.records.all() if names is None else self.records.of_projects(names)
-        return [wheel for wheel in records if wheel.filename in looks and looks[wheel.filename].there]
+        there = {name for name, look in looks.items() if look.there}
+        if new := [facts.filename for facts in records if not facts.published and facts.filename in there]:
+            self.records.mark_published(new, moment)
+        wheels = self.records.all() if names is None else self.records.of_projects(names)
+        return [wheel for wheel in wheels if wheel.filename in there]
 
     def admit(self, wheel: Path, record: StoredWheel) -> StoredWheel:
         """Take a wheel in, under the lock; return its record as stored. Several threads may call this.
@@ -133,12 +139,12 @@ class Wheelhouse:
         require_admissible(wheel.name)
         with disk.writing(self.root), self._admitting, tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             source = self._with_free_name(wheel, record, Path(folder))
-            stored = record_of(source, **_making(record))
+            stored, metadata = read_wheel(source, **_making(record))
             look = look_at(self.root, _facts(stored))
             if look.there:
                 return self.records.add(stored, look.seen)
             self._require_open(stored)
-            return self._place(source, stored, Path(folder))
+            return self._place(source, stored, metadata, Path(folder))
 
     def _require_open(self, new: StoredWheel) -> None:
         """Raise `JobError` if its project takes no new files (PEP 792)."""
@@ -162,7 +168,7 @@ class Wheelhouse:
                 hint="a name stands for one content for ever, clients hold its hash: find out which index changed "
                 "it, or use another wheelhouse",
             )
-        number = (parse_wheel_filename(wheel.name)[2] or (0, ""))[0]
+        number = (parse_wheel_name(wheel.name)[2] or (0, ""))[0]
         while True:
             number += 1
             tagged = canonicalise(wheel, folder, epoch=archive.epoch_of(wheel), build=number)
@@ -172,9 +178,9 @@ class Wheelhouse:
 
     def _has_namesake(self, wheel: Path) -> bool:
         """Whether a wheel is here that differs in the spelling of its name alone: installers would take either."""
-        parsed = parse_wheel_filename(wheel.name)
+        parsed = parse_wheel_name(wheel.name)
         return any(
-            facts.filename != wheel.name and parse_wheel_filename(facts.filename) == parsed
+            facts.filename != wheel.name and parse_wheel_name(facts.filename) == parsed
             for facts in self.records.facts([parsed[0]])
             if (self.root / facts.filename).is_file()
         )
@@ -186,10 +192,10 @@ class Wheelhouse:
             return known.sha256 != sha256_of(wheel)
         return path.is_file() and sha256_of(path) != sha256_of(wheel)
 
-    def _place(self, source: Path, stored: StoredWheel, folder: Path) -> StoredWheel:
+    def _place(self, source: Path, stored: StoredWheel, metadata: bytes, folder: Path) -> StoredWheel:
         """Record first, wheel last: whoever dies in between leaves a record of nothing, never a wheel without one."""
         temporary, sidecar = folder / "wheel", folder / "metadata"
-        disk.write(sidecar, metadata_of(source))
+        disk.write(sidecar, metadata)
         disk.copy(source, temporary)
         beside = sidecar.stat()
         stored = self.records.add(stored, Seen(temporary.stat().st_mtime_ns, beside.st_mtime_ns, beside.st_size))
@@ -219,31 +225,37 @@ def record_of(wheel: Path, **making: Any) -> StoredWheel:
 
     Raises `JobError` when the file is no readable wheel, or when it is of another project than its name says.
     """
-    metadata = metadata_of(wheel)
-    require_agreement(wheel.name, dist_info_of(wheel), metadata)
-    name, version, _, _ = parse_wheel_filename(wheel.name)
-    return StoredWheel(
+    return read_wheel(wheel, **making)[0]
+
+
+def read_wheel(wheel: Path, **making: Any) -> tuple[StoredWheel, bytes]:
+    """The same, with METADATA, byte for byte as it is in the wheel."""
+    dist_info, metadata = _described(wheel)
+    fields = require_agreement(wheel.name, dist_info, metadata)
+    name, version, _, _ = parse_wheel_name(wheel.name)
+    record = StoredWheel(
         filename=wheel.name,
         name=name,
         version=version,
         sha256=sha256_of(wheel),
         size=wheel.stat().st_size,
         metadata_sha256=hashlib.sha256(metadata).hexdigest(),
-        requires_python=BytesParser().parsebytes(metadata, headersonly=True)["Requires-Python"],
+        requires_python=fields.get("requires_python"),
         **making,
     )
+    return record, metadata
 
 
 def require_admissible(filename: str) -> None:
     """Raise `JobError` unless this is the name of a wheel that musl can use, and a plain one.
 
     Installers take `linux_*` for any libc, and pip prefers it to musllinux: one such wheel would break every client.
-    `parse_wheel_filename` lets slashes and NUL through in the build tag (`a-1-1/../b-…`), and letters of any script.
+    `packaging` lets slashes and NUL through in the build tag (`a-1-1/../b-…`), and letters of any script.
     """
     if not _PLAIN.issuperset(filename):
         raise JobError(f"{filename!r} is not the name of a wheel: it has to be of ASCII letters, digits and . _ - + !")
     try:
-        platforms = {tag.platform for tag in parse_wheel_filename(filename)[-1]}
+        platforms = {tag.platform for tag in parse_wheel_name(filename)[-1]}
     except InvalidWheelFilename as error:
         raise JobError(f"{filename!r} is not the name of a wheel: {error}") from None
     ours = {
@@ -258,17 +270,18 @@ def require_admissible(filename: str) -> None:
         )
 
 
-def metadata_of(wheel: Path) -> bytes:
-    """METADATA, byte for byte as it is in the wheel. Raises `JobError` when it cannot be read."""
-    member = f"{dist_info_of(wheel)}/METADATA"
+def _described(wheel: Path) -> tuple[str, bytes]:
+    """The name of its `.dist-info` folder, and METADATA."""
+    parse_name(wheel.name)
     with archive.open_wheel(wheel) as opened:
+        dist_info = dist_info_in(opened, wheel)
         try:
-            info = opened.getinfo(member)
+            info = opened.getinfo(f"{dist_info}/METADATA")
         except KeyError:
-            raise JobError(f"{wheel.name} has no {member}") from None
+            raise JobError(f"{wheel.name} has no {dist_info}/METADATA") from None
         if info.file_size > _MAX_METADATA_BYTES:
             raise JobError(f"{wheel.name} has {info.file_size} bytes of METADATA; that is no honest file")
-        return b"".join(archive.read(opened, info))
+        return dist_info, b"".join(archive.read(opened, info))
 
 
 def _facts(wheel: StoredWheel) -> Facts:
