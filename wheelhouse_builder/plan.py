@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from packaging.utils import BuildTag, parse_wheel_filename
@@ -119,17 +120,31 @@ def make_plan(
     stored: Sequence[Known],
     cached: Sequence[Known],
     request_keys: KeyMaker,
+    quarantined: Mapping[NormalizedName, str | None] = MappingProxyType({}),
 ) -> Plan:
-    """Decide for each selection. `stored` is what the wheelhouse holds, `cached` what any earlier run built here."""
+    """Decide for each selection. `stored` is what the wheelhouse holds, `cached` what any earlier run built here.
+
+    Nothing is done for the projects that are `quarantined` there (with the reason, if one is given).
+    """
     decisions: list[Decision] = []
     jobs: dict[str, Job] = {}
-    everything = [(selection, target) for target, offered in selections.items() for selection in offered]
+    everything = [
+        (_without(selection, quarantined), target) for target, offered in selections.items() for selection in offered
+    ]
     for selection, target in sorted(everything, key=lambda pair: (pair[0].name, pair[1])):
         decision, job = _decide(selection, target, stored, cached, request_keys)
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
     return Plan(decisions=tuple(decisions), jobs=tuple(jobs.values()), targets=tuple(sorted(selections)))
+
+
+def _without(selection: Selection, quarantined: Mapping[NormalizedName, str | None]) -> Selection:
+    if selection.name not in quarantined:
+        return selection
+    why = f": {quarantined[selection.name]}" if quarantined[selection.name] else ""
+    reason = f"quarantined in the wheelhouse{why}; `whb mark {selection.name} active` ends that"
+    return replace(selection, choice=None, reason=reason)
 
 
 def _decide(

@@ -17,6 +17,7 @@ from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
+from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
 from wheelhouse_builder.recipes.store import check_tables
@@ -28,6 +29,7 @@ from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.kept import lock_for
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions
+from wheelhouse_builder.resolve.withdrawn import lock_without
 from wheelhouse_builder.schedule.local import LocalExecutor
 from wheelhouse_builder.schedule.queue import run_tasks
 from wheelhouse_builder.sources.downloads import Downloads, credentials_for
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.requirements.model import RequirementSet
+    from wheelhouse_builder.resolve.lock import Lock
     from wheelhouse_builder.settings import Settings
     from wheelhouse_builder.target import Target
 
@@ -112,18 +115,23 @@ class _Run:
     def plan(self, selections: Mapping[Target, list[Selection]]) -> Plan:
         """Every decision, from what the locks offer and what is there."""
         self.wheelhouse.require_sound()
-        return make_plan(
-            selections, self.wheelhouse.wheels(), self.pipeline.builds.all(), cache(self.pipeline.request_keys)
-        )
+        marks = self.wheelhouse.records.marks()
+        quarantined = {name: mark.reason for name, mark in marks.items() if mark.status is ProjectStatus.QUARANTINED}
+        stored, cached = self.wheelhouse.wheels(), self.pipeline.builds.all()
+        return make_plan(selections, stored, cached, cache(self.pipeline.request_keys), quarantined)
 
     def select(self) -> Mapping[Target, list[Selection]]:
         """What the lock of each target offers, after resolving where no earlier lock fits."""
-        settings = self.settings
+        settings, yanks = self.settings, self.wheelhouse.records.yanks()
 
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
             options = replace(self.resolving, python=host.path if host else None)
-            lock = lock_for(self.requirements, target, options, upgrade=settings.upgrade)
+
+            def locked(requirements: RequirementSet) -> Lock:
+                return lock_for(requirements, target, options, upgrade=settings.upgrade)
+
+            lock = lock_without(yanks, self.requirements, locked)
             return list(select(lock, options.format_control))
 
         sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)

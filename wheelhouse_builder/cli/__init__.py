@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "rollback": "make an earlier generation of the index current again",
     "yank": "withdraw a version: only who pins it still gets it",
     "publish": "copy a generation to an object store or a folder",
+    "mark": "say of a project that it is archived, deprecated or quarantined",
     "gc": "remove generations and wheels that nothing needs",
     "check": "test any index for conformance, ours or another's",
     "serve": "the index over HTTP",

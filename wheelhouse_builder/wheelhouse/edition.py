@@ -79,23 +79,21 @@ def read_start(folder: Path, base: Base | None) -> Start | None:
             return None
         manifest = parse_manifest(content)
         told = (folder / SUMMARIES).read_bytes()
-        flat = {path.name: path.stat().st_size for path in (folder / LINKS).parent.iterdir()}
+        whole = is_flat_page(folder, manifest.projects)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if (
-        manifest.form != how_written()
-        or sha256(told) != manifest.summaries
-        or not is_flat_page(flat, manifest.projects)
-    ):
+    if manifest.form != how_written() or sha256(told) != manifest.summaries or not whole:
         return None
     return Start(path=folder, projects=manifest.projects, summaries=json.loads(told))
 
 
-def is_flat_page(sizes: Mapping[str, int], projects: Mapping[str, Entry]) -> bool:
-    """Whether files of these sizes are the flat page of these projects with its copies."""
-    size, name = len(_HEAD) + sum(entry.links for entry in projects.values()) + len(_TAIL), LINKS.rpartition("/")[2]
-    copies = {f"{name}{suffix}" for suffix in packing.SUFFIXES if size <= packing.MAX_BYTES}
-    return sizes.get(name) == size and sizes.keys() == {name, *copies}
+def is_flat_page(folder: Path, projects: Mapping[str, Entry]) -> bool:
+    """Whether a generation has the flat page of these projects, by its length, and its copies. Raises `OSError`."""
+    page = folder / LINKS
+    sizes = {path.name: path.stat().st_size for path in page.parent.iterdir()}
+    size = len(_HEAD) + sum(entry.links for entry in projects.values()) + len(_TAIL)
+    copies = {f"{page.name}{suffix}" for suffix in packing.SUFFIXES if size <= packing.MAX_BYTES}
+    return sizes.get(page.name) == size and sizes.keys() == {page.name, *copies}
 
 
 def edit(

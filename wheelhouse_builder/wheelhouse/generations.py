@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.index import locks
 from wheelhouse_builder.wheelhouse import disk, edition
-from wheelhouse_builder.wheelhouse.manifest import MANIFEST, Manifest, parse_manifest, sha256
+from wheelhouse_builder.wheelhouse.manifest import MANIFEST, Manifest, page_keys, parse_manifest, sha256
 from wheelhouse_builder.wheelhouse.pages import NewPages, folder_of, is_whole, target_of
 from wheelhouse_builder.wheelhouse.pages import remove as remove_pages
 from wheelhouse_builder.wheelhouse.records import Base
@@ -214,20 +214,22 @@ def _selected(wheelhouse: Wheelhouse, filename: str) -> StoredWheel:
 def _carried_over(before: Generation | None) -> dict[str, bytes]:
     if before is None:
         return {}
-    return {path.name: path.read_bytes() for pattern in _LOCK_PATTERNS for path in before.path.glob(pattern)}
+    return {name: (before.path / name).read_bytes() for name in _lock_names(before)}
 
 
 def _is_as_it_was(before: Generation, draft: Edition, chosen: Mapping[str, bytes]) -> bool:
     """Whether the generation in force holds just this. The pages of its projects are in place."""
     wanted = {MANIFEST: draft.manifest, **draft.lists, **chosen}
+    targets = {name: target_of(entry.pages) for name, entry in draft.projects.items()}
     try:
-        there = {name: (before.path / name).read_bytes() for name in wanted}
-        links = {path.name: str(path.readlink()) for path in (before.path / "simple").iterdir() if path.is_symlink()}
-        flat = {path.name: path.stat().st_size for path in (before.path / edition.LINKS).parent.iterdir()}
+        return (
+            all((before.path / name).read_bytes() == content for name, content in wanted.items())
+            and _lock_names(before) == chosen.keys()
+            and edition.is_flat_page(before.path, draft.projects)
+            and {p.name: str(p.readlink()) for p in (before.path / "simple").iterdir() if p.is_symlink()} == targets
+        )
     except OSError:
         return False
-    targets = {name: target_of(entry.pages) for name, entry in draft.projects.items()}
-    return (there, links) == (wanted, targets) and edition.is_flat_page(flat, draft.projects)
 
 
 def _write(wheelhouse: Wheelhouse, draft: Edition, chosen: Mapping[str, bytes]) -> Generation:
@@ -242,16 +244,20 @@ def _write(wheelhouse: Wheelhouse, draft: Edition, chosen: Mapping[str, bytes]) 
 def _link_top(wheelhouse: Wheelhouse, generation: Generation) -> None:
     """Make the links on top where one is missing, and remove those to locks that this generation does not have.
 
-    They lead through `current`, so one that is there stays right.
+    They lead through `current`, so one that is there stays right. The folder is not listed: it may hold 200,000 files.
     """
-    lock_names = {path.name for pattern in _LOCK_PATTERNS for path in generation.path.glob(pattern)}
-    for name in (*_FOLDERS, *sorted(lock_names)):
+    there = _lock_names(generation)
+    for name in (*_FOLDERS, *sorted(there)):
         if not _leads_through_current(wheelhouse.root / name):
             disk.link(wheelhouse.root / name, Path(".whb/current", name), wheelhouse.scratch)
-    tops = {top for pattern in _LOCK_PATTERNS for top in wheelhouse.root.glob(pattern)}
-    for top in sorted(tops):
-        if top.name not in lock_names and _leads_through_current(top):
-            disk.remove(top)
+    known = {name for kept in all_generations(wheelhouse) for name in _lock_names(kept)}
+    for name in sorted(known - there):
+        if _leads_through_current(wheelhouse.root / name):
+            disk.remove(wheelhouse.root / name)
+
+
+def _lock_names(generation: Generation) -> set[str]:
+    return {path.name for pattern in _LOCK_PATTERNS for path in generation.path.glob(pattern)}
 
 
 def _leads_through_current(top: Path) -> bool:
@@ -268,7 +274,10 @@ def retire(wheelhouse: Wheelhouse, generation: Generation) -> None:
     """Remove a generation, with the page folders that only it names: out of sight in one step, then for good."""
     retired = wheelhouse.scratch / f"retired-{generation.path.name}"
     disk.rename(generation.path, retired)
-    for key in _page_keys(retired) - kept_page_keys(wheelhouse):
+    keys = _page_keys(retired)
+    for kept in all_generations(wheelhouse):
+        keys -= _page_keys(kept.path)
+    for key in keys:
         remove_pages(wheelhouse, folder_of(wheelhouse, key))
     shutil.rmtree(retired)
 
@@ -280,4 +289,8 @@ def kept_page_keys(wheelhouse: Wheelhouse, without: Collection[Generation] = ())
 
 
 def _page_keys(generation: Path) -> set[str]:
-    return {link.readlink().name for link in (generation / "simple").glob("*") if link.is_symlink()}
+    """The names of the page folders that this generation has. If its manifest is gone, its links still tell."""
+    try:
+        return page_keys((generation / MANIFEST).read_bytes())
+    except OSError:
+        return {link.readlink().name for link in (generation / "simple").glob("*") if link.is_symlink()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SUMMARIES = "summaries.json"
+_KEY = re.compile(rb'"([0-9a-f]{40})"')
 
 
 class Entry(NamedTuple):
@@ -48,6 +50,11 @@ def parse_manifest(content: bytes) -> Manifest:
         return Manifest(form="", projects={name: Entry(pages=str(key), links=0) for name, key in document.items()})
     projects = {name: Entry(entry["pages"], entry["links"]) for name, entry in document["projects"].items()}
     return Manifest(form=document["form"], projects=projects, summaries=document["summaries"])
+
+
+def page_keys(content: bytes) -> set[str]:
+    """The names of all page folders in a file, and perhaps of something else. A tenth of the time of parsing it."""
+    return {key.decode() for key in _KEY.findall(content)}
 
 
 def dump_summaries(summaries: Mapping[str, Mapping[str, Any]]) -> bytes:

@@ -103,9 +103,10 @@ def all_folders(wheelhouse: Wheelhouse) -> Iterator[Path]:
 
 def remove(wheelhouse: Wheelhouse, folder: Path) -> None:
     """Remove a page folder: out of sight in one step, then for good."""
-    retired = wheelhouse.scratch / f"pages-{folder.name}"
-    disk.move(folder, retired)
-    shutil.rmtree(retired)
+    if folder.is_dir():
+        retired = wheelhouse.scratch / f"pages-{folder.name}"
+        disk.move(folder, retired)
+        shutil.rmtree(retired)
 
 
 def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:

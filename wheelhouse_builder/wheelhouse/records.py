@@ -172,6 +172,14 @@ class Records:
             if reason is not None:
                 connection.execute("INSERT INTO yanks VALUES (?, ?, ?)", (name, str(version), reason))
 
+    def yanks(self) -> dict[tuple[NormalizedName, Version], str]:
+        """Every yanked version, with the reason; none when there is no file yet."""
+        if not self.path.exists():
+            return {}
+        with self._open() as connection:
+            rows = connection.execute("SELECT name, version, reason FROM yanks").fetchall()
+            return {(row["name"], Version(row["version"])): row["reason"] for row in rows}
+
     def set_mark(self, name: NormalizedName, mark: Mark) -> None:
         """Note what is said of a project as a whole."""
         with self._open() as connection:

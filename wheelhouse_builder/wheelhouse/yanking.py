@@ -16,6 +16,7 @@ from wheelhouse_builder.wheelhouse.generations import Generation, publish
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
+    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 
@@ -46,8 +47,7 @@ def yank(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, reason:
     Returns the new generation; None if that is what is published already.
     Raises `UsageError` when the version is not there, and what `publish` raises.
     """
-    wheels = [wheel for wheel in wheelhouse.wheels() if wheel.name == name]
-    files = [wheel for wheel in wheels if wheel.version == version]
+    files = [wheel for wheel in _there(wheelhouse, name) if wheel.version == version]
     if not files:
         raise UsageError(f"{name}=={version} is not in {wheelhouse.root}", hint=_close(wheelhouse, name))
     if reason is None and all(wheel.yanked is None for wheel in files):
@@ -57,9 +57,17 @@ def yank(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, reason:
     return publish(wheelhouse, {})
 
 
+def _there(wheelhouse: Wheelhouse, name: NormalizedName) -> list[StoredWheel]:
+    return [wheel for wheel in wheelhouse.records.of_projects([name]) if (wheelhouse.root / wheel.filename).is_file()]
+
+
 def _close(wheelhouse: Wheelhouse, name: NormalizedName) -> str:
-    wheels = wheelhouse.wheels()
-    if versions := sorted({wheel.version for wheel in wheels if wheel.name == name}):
+    if versions := sorted({wheel.version for wheel in _there(wheelhouse, name)}):
         return f"of {name} there is {', '.join(map(str, versions))}"
-    names = get_close_matches(name, {wheel.name for wheel in wheels}, n=3)
+    return names_close_to(wheelhouse, name)
+
+
+def names_close_to(wheelhouse: Wheelhouse, name: NormalizedName) -> str:
+    """What to do about a name that is no project's."""
+    names = get_close_matches(name, {facts.name for facts in wheelhouse.records.facts()}, n=3)
     return f"did you mean {' or '.join(sorted(names))}?" if names else "name a project that `simple/` lists"
