@@ -163,3 +163,13 @@ def test_without_a_toolchain_a_source_is_impossible_but_a_stored_build_of_it_is_
     decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: ()))
     assert decision.action is Action.IMPOSSIBLE
     assert "whb doctor --install --python 3.12" in decision.reason
+
+
+def test_nothing_is_done_for_a_quarantined_project() -> None:
+    quarantined = {canonicalize_name("cffi"): "malware"}
+    stored = Stored(filename=wheel().filename, sha256=wheel().sha256)
+    plan = make_plan({AMD312: [offer(wheel()), offer(SDIST)]}, [stored], [], keys, quarantined)
+    assert {decision.action for decision in plan.decisions} == {Action.IMPOSSIBLE}
+    assert plan.decisions[0].reason == "quarantined in the wheelhouse: malware; `whb mark cffi active` ends that"
+    assert plan.jobs == ()
+    assert only(make_plan({AMD312: [offer(wheel())]}, [], [], keys, {canonicalize_name("x"): None})).wheel
