@@ -119,21 +119,19 @@ def _state(copying: Copying, generation: Generation, others: Iterable[Item]) -> 
 def _examine(copying: Copying, items: list[Item], vouched: set[str]) -> dict[str, Found]:
     """What is there of these items. What the manifest vouches for is taken for what it tells, if the size is right."""
     store, read = copying.store, copying.verify is Verify.FULL
-    sizes: dict[str, int] | None = None
-    if copying.verify is not Verify.QUICK or len(items) > _FEW:
-        copying.listener(JobPhase(job="look", phase="list the destination"))
-        sizes = store.listing()
-
-    def look(item: Item) -> Found | None:
-        if sizes is not None:
-            size = sizes.get(item.key)
-            if size is None or size != item.size:
-                return None if size is None else Found(size=size, sha256=None)
-            if item.key in vouched and not read:
-                return Found(size=size, sha256=item.sha256)
-        return store.look(item.key, read=read)
-
     with _stage(copying, "look", "look at what is there", len(items)) as tick:
+        listed = copying.verify is not Verify.QUICK or len(items) > _FEW
+        sizes = store.listing() if listed else None
+
+        def look(item: Item) -> Found | None:
+            if sizes is not None:
+                size = sizes.get(item.key)
+                if size is None or size != item.size:
+                    return None if size is None else Found(size=size, sha256=None)
+                if item.key in vouched and not read:
+                    return Found(size=size, sha256=item.sha256)
+            return store.look(item.key, read=read)
+
         found = list(_in_threads(copying, look, items, tick))
     return {item.key: there for item, there in zip(items, found, strict=True) if there is not None}
 
@@ -181,6 +179,9 @@ def _tell(store: Store, published: manifest.Published, when: str | None) -> str 
     try:
         return store.put(manifest.KEY, data, manifest.HEADERS, sha256=hashlib.sha256(data).hexdigest(), when=when)
     except Refused as refused:
+        there = store.get(manifest.KEY)
+        if there is not None and there[0] == data:  # our own first attempt, or a rival that is at the same point
+            return there[1]
         raise WhbError(
             "another `whb publish` has written to this destination meanwhile",
             hint="let it end, then run the same command again; no wheel was overwritten",
@@ -199,9 +200,13 @@ def _upload(copying: Copying, stage: Stage, items: list[Item]) -> None:
 
 def _put(copying: Copying, item: Item) -> None:
     """One object; our own file is hashed before, the store hashes what arrives."""
-    if sha256_of(item.source) != item.sha256:
-        hint = f"remove it (rm {item.source}) and run `whb build` again: it is fetched or built anew"
-        raise DamagedError(f"{item.source} is not what its page says", hint=hint)
+    try:
+        sound = sha256_of(item.source) == item.sha256
+    except OSError:
+        sound = False
+    if not sound:
+        hint = "`whb index` says what is wrong with the wheelhouse"
+        raise DamagedError(f"{item.source} is gone, or not what its page says", hint=hint)
     when = ABSENT if item.immutable else None
     try:
         copying.store.put(item.key, item.source, item.headers, sha256=item.sha256, when=when)
