@@ -30,7 +30,7 @@ from wheelhouse_builder.remote.plan import CopyPlan, Difference, difference, in_
 from wheelhouse_builder.remote.store import ABSENT, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from wheelhouse_builder.remote.store import Store
@@ -158,7 +158,7 @@ def _stale(state: _State, projects: Mapping[str, Iterable[Item]]) -> tuple[str, 
     return tuple(sorted(gone))
 
 
-def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _State, stale: Iterable[str]) -> None:
+def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _State, stale: Sequence[str]) -> None:
     wheels = [item for item in plan.uploads if item.immutable]
     _upload(copying, Stage.WHEELS, wheels)
     version = state.version
@@ -167,9 +167,7 @@ def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _Sta
         version = _tell(copying.store, manifest.Published(units=units), version or ABSENT)
     for stage, items in groupby(plan.uploads[len(wheels) :], key=lambda item: item.stage):
         _upload(copying, stage, list(items))
-    for key in stale:
-        copying.canceller.check()
-        copying.store.delete(key)
+    _each(copying, "remove", "pages that are no longer there", stale, copying.store.delete)
     if state.differs:
         _tell(copying.store, manifest.Published(generation=generation.number, units=state.now), version)
 
@@ -188,13 +186,14 @@ def _tell(store: Store, published: manifest.Published, when: str | None) -> str 
         ) from refused
 
 
-def _upload(copying: Copying, stage: Stage, items: list[Item]) -> None:
-    def upload(item: Item) -> None:
-        _put(copying, item)
+def _upload(copying: Copying, stage: Stage, items: Sequence[Item]) -> None:
+    _each(copying, stage.name.lower(), stage.title, items, lambda item: _put(copying, item))
 
-    if items:
-        with _stage(copying, stage.name.lower(), f"{stage.title}: {len(items)}", len(items)) as tick:
-            for _ in _in_threads(copying, upload, items, tick):
+
+def _each(copying: Copying, job: str, title: str, work: Sequence[T], do: Callable[[T], object]) -> None:
+    if work:
+        with _stage(copying, job, f"{title}: {len(work)}", len(work)) as tick:
+            for _ in _in_threads(copying, do, work, tick):
                 pass
 
 
