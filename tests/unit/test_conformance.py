@@ -148,6 +148,29 @@ def test_a_project_that_is_named_and_not_there() -> None:
         observe(conforming().source(), Sample(names=("Nothing.Here",)))
 
 
+def test_an_index_without_a_list() -> None:
+    index = conforming()
+    sent(replaced(Answer(404)), lambda request: request.url.path == "/simple/")(index)
+    observed = observe(index.source(), Sample(names=("demo",)))
+    assert {page.name for page in observed.pages} == {"demo"}
+    assert failed(observed) == set()
+
+
+def test_what_a_url_holds_is_not_told() -> None:
+    index = conforming()
+    for file in index.documents["demo"]["files"]:
+        file["url"] += "?token=secret"
+    sent(replaced(Answer(500)), lambda request: b"secret" in request.url.query)(index)
+    observed = seen(index)
+    assert "files.found" in failed(observed)
+    assert "secret" not in json.dumps(conformance_data(observed, judge(observed)))
+
+
+def test_a_document_that_is_nested_too_deep() -> None:
+    for depth in (200, 400, 900, 950, 980, 990, 2000):
+        judged_page(b'{"meta":' + b"[" * depth + b"]" * depth + b"}", Format.JSON, "demo")
+
+
 def test_the_sample_is_spread_over_the_list() -> None:
     index = conforming()
     names = [f"p{number:03}" for number in range(100)]
