@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from wheelhouse_builder.conformance.http import HttpSource, require_url
 from wheelhouse_builder.conformance.judge import CHECKS, failing, judge, score
 from wheelhouse_builder.conformance.model import Exchange, FolderSeen, Format, Level, Observed, Result
 from wheelhouse_builder.conformance.observe import Sample, observe
-from wheelhouse_builder.conformance.pages import links_of, names_of, read_page
+from wheelhouse_builder.conformance.pages import links_of, names_of, read_page, zstd_module
 from wheelhouse_builder.errors import Cancelled, MachineError, UsageError
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.conformance import conformance_data, conformance_table, failures_text
@@ -92,6 +93,16 @@ def test_a_defect_of_a_folder_is_found(check: str, tmp_path: Path) -> None:
     source = conforming().folder(tmp_path / "tree")
     FOLDER_DEFECTS[check](tmp_path / "tree")
     assert failed(observe(source, _ALL)) == {check}
+
+
+def test_a_copy_in_zstd_is_looked_into(tmp_path: Path) -> None:
+    zstd = importlib.import_module(zstd_module() or "compression.zstd")
+    source, page = conforming().folder(tmp_path / "tree"), tmp_path / "tree/simple/demo/index.html"
+    copy = page.with_name("index.html.zst")
+    copy.write_bytes(zstd.compress(page.read_bytes()))
+    assert failed(observe(source, _ALL)) == set()
+    copy.write_bytes(copy.read_bytes()[:-4])
+    assert failed(observe(source, _ALL)) == {"folder.copies"}
 
 
 def test_a_wheelhouse_tells_what_is_wrong_with_it() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from wheelhouse_builder.conformance.model import Exchange, Format
-from wheelhouse_builder.conformance.pages import MAX_PAGE_BYTES, decompressed
+from wheelhouse_builder.conformance.pages import MAX_PAGE_BYTES, decompressed, zstd_module
 from wheelhouse_builder.conformance.source import ELSEWHERE
 from wheelhouse_builder.errors import UsageError
 
@@ -87,9 +87,9 @@ def unlisted_projects(source: FolderSource, listed: Collection[str]) -> tuple[st
 
 def compressed_copies(source: FolderSource, names: Iterable[str]) -> dict[str, bool]:
     """The compressed copies of the list, of the pages of these projects and of the flat page: do they hold the page?"""
-    copies = {}
+    copies, suffixes = {}, {".gz": "gzip"} | ({".zst": "zstd"} if zstd_module() else {})
     for folder in (source.simple, *(source.simple / name for name in names), source.tree / "links"):
-        for coding, suffix in (("gzip", ".gz"), ("zstd", ".zst")):
+        for suffix, coding in suffixes.items():
             for copy in sorted(folder.glob(f"*{suffix}")):
                 plain = copy.with_name(copy.name.removesuffix(suffix))
                 if _inside(source, copy):
