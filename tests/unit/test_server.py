@@ -311,7 +311,7 @@ def test_a_request_ends_on_the_snapshot_that_it_began_on(tmp_path: Path, monkeyp
 
 
 def test_a_text_too_large_for_memory_is_sent_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wheelhouse_builder.server.documents._MOST_IN_MEMORY", 10)
+    monkeypatch.setattr("wheelhouse_builder.index.packing.MAX_BYTES", 10)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     house = house_with(tmp_path / "wheelhouse", "one")
     app = app_of(house)
