@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.asgi import ask, call, get, scope_of
 from tests.houses import add, house_with, publish_all
+from wheelhouse_builder.index import packing
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.replies import Policy
 from wheelhouse_builder.server.snapshot import Snapshots
@@ -113,6 +114,10 @@ def test_packed_pages_have_entity_tags_of_their_own(app: ASGIApp) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert packed.headers["etag"].endswith('-gz"')
+    smallest = get(app, "/simple/demo-pkg/", {"Accept": JSON, "Accept-Encoding": "gzip, deflate, zstd"})
+    assert smallest.headers["content-encoding"] == "zstd"
+    assert packing.zstd.decompress(smallest.body) == plain.body
+    assert smallest.headers["etag"].endswith('-zst"')
     assert "content-encoding" not in plain.headers
     known = {"Accept": JSON, "If-None-Match": plain.headers["etag"]}
     assert get(app, "/simple/demo-pkg/", known).status == 304
