@@ -76,6 +76,10 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(test)
 
 
+def waits_for_head(protocol: LimitedProtocol) -> bool:
+    return protocol.head_since is not None
+
+
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -86,14 +90,14 @@ def test_a_request_is_answered() -> None:
         protocol, transport = Connections().open()
         assert protocol.idle
         for part in (HEAD[:10], HEAD[10:], b"\r\n"):
-            assert protocol.head_since is not None
+            assert waits_for_head(protocol)
             protocol.data_received(part)
-        assert protocol.head_since is None
+        assert not waits_for_head(protocol)
         await settle()
         assert transport.written.endswith(b"\r\n\r\nok")
         assert protocol.idle
         protocol.check(protocol.loop.time() + 10 * HEAD_SECONDS)  # how long it may be idle is uvicorn's matter
-        assert not transport.closing
+        assert not transport.is_closing()
         protocol.connection_lost(None)
 
     run(test())
@@ -106,9 +110,9 @@ def test_a_head_that_does_not_come(sent: bytes, answer: bytes) -> None:
         if sent:
             protocol.data_received(sent)
         protocol.check(protocol.loop.time() + HEAD_SECONDS - 1)
-        assert not transport.closing
+        assert not transport.is_closing()
         protocol.check(protocol.loop.time() + HEAD_SECONDS + 1)
-        assert transport.closing
+        assert transport.is_closing()
         assert transport.written.startswith(answer)
 
     run(test())
@@ -121,10 +125,10 @@ def test_line_ends_keep_no_connection_for_ever() -> None:
         await settle()
         before = protocol.timeout_keep_alive_task
         protocol.data_received(b"\r\n")
-        assert protocol.head_since is None
+        assert not waits_for_head(protocol)
         assert protocol.timeout_keep_alive_task not in {None, before}
         protocol.timeout_keep_alive_handler()
-        assert transport.closing
+        assert transport.is_closing()
 
     run(test())
 
@@ -136,7 +140,7 @@ def test_a_second_head_that_does_not_come() -> None:
         await settle()
         protocol.data_received(b"G")
         protocol.check(protocol.loop.time() + HEAD_SECONDS + 1)
-        assert transport.closing
+        assert transport.is_closing()
 
     run(test())
 
@@ -152,7 +156,7 @@ def test_a_head_that_is_too_large(whole: bool) -> None:
                 protocol.data_received(part)
         await settle()
         assert transport.written.startswith(b"HTTP/1.1 431 ")
-        assert transport.closing
+        assert transport.is_closing()
 
     run(test())
 
@@ -176,7 +180,7 @@ def test_a_client_that_stops_reading() -> None:
         protocol.pause_writing()
         protocol.resume_writing()
         protocol.check(protocol.loop.time() + 2 * STALL_SECONDS)
-        assert not transport.closing
+        assert not transport.is_closing()
         protocol.pause_writing()
         protocol.check(protocol.loop.time() + STALL_SECONDS + 1)
         assert transport.aborted
@@ -210,7 +214,7 @@ def test_the_oldest_idle_connections_go_first(monkeypatch: pytest.MonkeyPatch) -
         assert not any(transport.closing for _, transport in opened)
         newest, transport = connections.open()
         assert [transport.aborted for _, transport in opened] == [True] + [False] * 18
-        assert not transport.closing
+        assert not transport.is_closing()
         assert not busy.idle
         shed({newest}, 1)
         assert transport.aborted
