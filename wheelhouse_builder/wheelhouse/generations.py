@@ -171,12 +171,14 @@ def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
-    """The generation in force."""
+    """The generation in force; None if there is none, or if `.whb/current` is no link to a generation."""
     try:
-        name = wheelhouse.current.readlink().name
-    except FileNotFoundError:
+        link = wheelhouse.current.readlink()
+    except OSError:
         return None
-    return Generation(number=int(name), path=wheelhouse.generations / name)
+    if link.parent != Path("generations") or not link.name.isdecimal():
+        return None
+    return Generation(number=int(link.name), path=wheelhouse.generations / link.name)
 
 
 def previous(wheelhouse: Wheelhouse) -> Generation | None:
