@@ -117,9 +117,9 @@ def test_about_page_says_what_is_known() -> None:
         "fetched from host/packages/cffi.whl",
         "Yanked: crashes",
         "2026-11-24 04:18 UTC",
-        f"pip install --index-url {BASE} simple/ cffi==2.1.1",
-        f"pip install --no-index --find-links {BASE} links/index.html cffi==2.1.1",
-        f"uv pip install --default-index {BASE} simple/ cffi==2.1.1",
+        f"pip install --index-url {BASE} /simple/ cffi==2.1.1",
+        f"pip install --no-index --find-links {BASE} /links/index.html cffi==2.1.1",
+        f"uv pip install --default-index {BASE} /simple/ cffi==2.1.1",
     ):
         assert told in page.words
     assert page.links.count(f"../../{BUILT.filename}") == 1

@@ -102,9 +102,9 @@ def _install(name: str, version: Version) -> Markup:
     pin = f"{name}=={version}"
     base = tag("span", BASE, class_="base")
     lines = {
-        "pip": text("pip install --index-url ", base, f"simple/ {pin}"),
-        "pip, from the flat page": text("pip install --no-index --find-links ", base, f"links/index.html {pin}"),
-        "uv": text("uv pip install --default-index ", base, f"simple/ {pin}"),
+        "pip": text("pip install --index-url ", base, f"/simple/ {pin}"),
+        "pip, from the flat page": text("pip install --no-index --find-links ", base, f"/links/index.html {pin}"),
+        "uv": text("uv pip install --default-index ", base, f"/simple/ {pin}"),
         "Dockerfile, from a folder": text(
             "RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \\\n"
             f"    pip install --no-cache-dir --no-index --find-links /wheelhouse {pin}"

@@ -2,7 +2,7 @@
 // to copy them, and rows that follow the search as it is typed.
 "use strict";
 (() => {
-  const base = new URL("../", document.currentScript.src).href;
+  const base = new URL("..", document.currentScript.src).href.replace(/\/$/, "");
   for (const place of document.querySelectorAll(".base")) place.textContent = base;
   for (const note of document.querySelectorAll(".unless-known")) note.hidden = true;
 
