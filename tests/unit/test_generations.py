@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from backports import zstd
 
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.wheelhouse import disk
-from wheelhouse_builder.wheelhouse.generations import Generation, all_generations, current, publish
+from wheelhouse_builder.wheelhouse.generations import Generation, all_generations, current, note_lost_pages, publish
+from wheelhouse_builder.wheelhouse.records import Records
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ PAGES = (
     "simple/index.v1_json",
     "simple/one/index.html",
     "simple/one/index.v1_json",
+    "simple/one/about.html",
     "links/index.html",
+    "browse/index.html",
 )
+COPIES = ("", ".gz", ".zst")
 
 
 @pytest.fixture
@@ -62,7 +67,10 @@ def listed(house: Wheelhouse) -> list[str]:
 
 
 def published(house: Wheelhouse, **selections: list[str]) -> Generation:
+    """What `whb index` does."""
     targets = {"arm": ARM, "amd": AMD}
+    house.check()
+    note_lost_pages(house)
     generation = publish(house, {targets[name]: chosen for name, chosen in selections.items()}, now=FIRST)
     assert generation is not None
     return generation
@@ -76,13 +84,14 @@ def test_publication_is_seen_through_fixed_links(house: Wheelhouse, tmp_path: Pa
     assert current(house) == generation
     tops = {path.name: str(path.readlink()) for path in house.root.iterdir() if path.is_symlink()}
     assert tops == {
-        name: f".whb/current/{name}" for name in ("simple", "links", f"requirements-{ARM}.txt", f"pylock.{ARM}.toml")
+        name: f".whb/current/{name}"
+        for name in ("simple", "links", "browse", f"requirements-{ARM}.txt", f"pylock.{ARM}.toml")
     }
     assert listed(house) == ["one"]
     assert set(tree(house.root)) == {
         one,
         f"{one}.metadata",
-        *(f"{page}{suffix}" for page in PAGES for suffix in ("", ".gz")),
+        *(f"{page}{suffix}" for page in PAGES for suffix in COPIES),
         f"requirements-{ARM}.txt",
         f"pylock.{ARM}.toml",
     }
@@ -146,9 +155,11 @@ def test_pages_are_packed_as_they_are(house: Wheelhouse, tmp_path: Path) -> None
         add(house, tmp_path, "one")
         published(house)
     for page in PAGES:
+        content = (house.root / page).read_bytes()
         packed = (house.root / f"{page}.gz").read_bytes()
-        assert gzip.decompress(packed) == (house.root / page).read_bytes()
+        assert gzip.decompress(packed) == content
         assert packed[4:8] == b"\0\0\0\0"  # no time: equal pages are equal files
+        assert zstd.decompress((house.root / f"{page}.zst").read_bytes()) == content
 
 
 def inodes(house: Wheelhouse, project: str) -> set[int]:
@@ -180,13 +191,13 @@ def test_sharing_gives_what_writing_anew_would(house: Wheelhouse, tmp_path: Path
     assert tree(house.root) == tree(anew.root)
 
 
-def test_where_there_are_no_hard_links_pages_are_copied(
+def test_where_there_are_no_hard_links_links_are_made_anew(
     house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, target: Path) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     with house.lock():
         add(house, tmp_path, "one")
         published(house)
@@ -196,19 +207,41 @@ def test_where_there_are_no_hard_links_pages_are_copied(
     assert (house.root / "simple/one/index.html").read_bytes() == page
 
 
-@pytest.mark.parametrize("lost", ["simple/one/index.html", "simple/one/index.v1_json.gz", "manifest.json", "links"])
+LOSSES = ["manifest.json", "summaries.json", "links", "links/index.html.zst", "browse/index.html", "simple/index.html"]
+
+
+@pytest.mark.parametrize("lost", [*LOSSES, "simple/one"])
 def test_generation_that_lost_a_file_is_published_anew(house: Wheelhouse, tmp_path: Path, lost: str) -> None:
     with house.lock():
         add(house, tmp_path, "one")
         generation = published(house)
         whole = tree(house.root)
         path = generation.path / lost
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         published(house)
     assert tree(house.root) == whole
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"one": 1}'])
+@pytest.mark.parametrize("page", ["index.html", "index.v1_json.gz", "about.html.zst"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"wrong")])
+def test_page_folder_that_lost_a_file_is_made_whole(
+    house: Wheelhouse, tmp_path: Path, page: str, harm: Callable[[Path], object]
+) -> None:
+    """What is gone `whb index` finds; what is wrong is put right when its project is rendered."""
+    with house.lock():
+        add(house, tmp_path, "one")
+        published(house)
+        whole = tree(house.root)
+        harm(house.root / "simple/one" / page)
+        note_lost_pages(house)
+        if (house.root / "simple/one" / page).exists():
+            house.records.note_changes(["one"])
+        assert publish(house, {}) is None
+        assert tree(house.root) == whole
+        assert publish(house, {}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"one": 1}', b'{"form": 1}'])
 def test_manifest_that_says_nothing_is_no_harm(house: Wheelhouse, tmp_path: Path, content: bytes) -> None:
     with house.lock():
         add(house, tmp_path, "one")
@@ -247,6 +280,7 @@ def test_damaged_wheel_stops_publication(house: Wheelhouse, tmp_path: Path) -> N
         add(house, tmp_path, "two")
         (house.root / published_before).unlink()
         (house.root / published_before).write_bytes(b"damaged")
+        house.check()
         with pytest.raises(DamagedError, match=r"one-1\.0"):
             publish(house, {})
     assert listed(house) == ["one"]
@@ -273,13 +307,23 @@ def test_current_and_previous_are_never_retired(house: Wheelhouse, tmp_path: Pat
 
 
 class Dying:
-    """Counts the effects on the disk, and dies at the one with a given number."""
+    """Counts the effects that others can see, and dies at the one with a given number.
+
+    Of files in the scratch folder the first and the flush count: what lies between looks the same to everyone.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.at: int | None = None
-        for name in ("write", "copy", "share", "rename", "remove", "sync", "link"):
+        monkeypatch.setattr(disk, "_FEW", 0)  # one flush is one effect
+        monkeypatch.setattr(disk, "_libc", self)
+        for name in ("write", "copy", "make_links", "flush", "sync", "move", "rename", "remove", "link"):
             monkeypatch.setattr(disk, name, self._wrap(getattr(disk, name)))
+        for name in ("add", "remove", "set_base", "set_yank", "set_mark", "set_seen", "note_changes"):
+            monkeypatch.setattr(Records, name, self._wrap(getattr(Records, name)))
+
+    def syncfs(self, handle: int) -> int:
+        return 0
 
     def _wrap(self, effect: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
 
 import pytest
@@ -16,10 +17,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from wheelhouse_builder.index import locks, render_html, render_json
-from wheelhouse_builder.index.build import index_files
-from wheelhouse_builder.index.model import File, Project
+from wheelhouse_builder.index.build import list_pages, render_project
+from wheelhouse_builder.index.model import File, Mark, Project, Status
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.wheelhouse.records import StoredWheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MOMENT = datetime(2026, 11, 24, 4, 18, 42, tzinfo=UTC)
 TARGET = Target.parse("cp312-musllinux_1_2_aarch64")
@@ -72,12 +76,28 @@ WHEELS = [
 ]
 
 
+def index_files(wheels: Iterable[StoredWheel]) -> dict[str, str]:
+    """The pages of an index of these wheels, by relative path."""
+    wheels = list(wheels)
+    projects = {
+        name: render_project(name, [wheel for wheel in wheels if wheel.name == name])
+        for name in sorted({wheel.name for wheel in wheels})
+    }
+    head, tail = render_html.links_frame()
+    pages = list_pages({name: rendering.summary for name, rendering in projects.items()})
+    pages["links/index.html"] = head + "".join(rendering.links for rendering in projects.values()) + tail
+    for name, rendering in projects.items():
+        pages |= {f"simple/{name}/{page}": text for page, text in rendering.pages.items()}
+    return pages
+
+
 def test_pages_are_where_the_specification_wants_them() -> None:
     pages = index_files(WHEELS)
     assert set(pages) == {
         "simple/index.html",
         "simple/index.v1_json",
         "links/index.html",
+        "browse/index.html",
         *(f"simple/{name}/{page}" for name in ("cffi", "local", "zope-interface") for page in PAGES),
     }
     listed = Anchors(pages["simple/index.html"])
@@ -94,7 +114,7 @@ def test_pages_are_where_the_specification_wants_them() -> None:
     }
 
 
-PAGES = ("index.html", "index.v1_json")
+PAGES = ("index.html", "index.v1_json", "about.html")
 
 
 def test_html_and_json_tell_the_same() -> None:
@@ -168,6 +188,43 @@ def test_reason_of_a_yank_is_escaped(reason: str) -> None:
         assert all("data-yanked" not in other for other, _ in others)
     assert json.loads(pages["simple/cffi/index.v1_json"])["files"][0]["yanked"] == reason
     assert "yanked" not in json.loads(pages["simple/zope-interface/index.v1_json"])["files"][0]
+
+
+# project status (PEP 792)
+
+
+CFFI = [wheel for wheel in WHEELS if wheel.name == "cffi"]
+NAME = canonicalize_name("cffi")
+
+
+def test_without_a_mark_a_project_says_nothing_of_its_status() -> None:
+    rendering = render_project(NAME, CFFI)
+    assert "project-status" not in json.loads(rendering.pages["index.v1_json"])
+    assert not any("status" in str(name) for name in Anchors(rendering.pages["index.html"]).metas)
+
+
+@given(reason=st.none() | hostile)
+@pytest.mark.parametrize("status", [Status.ARCHIVED, Status.DEPRECATED])
+def test_status_is_told_in_both_forms(status: Status, reason: str | None) -> None:
+    rendering = render_project(NAME, CFFI, Mark(status=status, reason=reason))
+    page, document = Anchors(rendering.pages["index.html"]), json.loads(rendering.pages["index.v1_json"])
+    told = {"status": str(status)} | ({} if reason is None else {"reason": reason})
+    assert document["project-status"] == told
+    assert "status" not in document["meta"]
+    assert page.metas["pypi:project-status"] == status
+    assert page.metas.get("pypi:project-status-reason") == reason
+    assert len(page.found) == len(document["files"]) == 2
+
+
+def test_quarantined_project_offers_no_file() -> None:
+    rendering = render_project(NAME, CFFI, Mark(status=Status.QUARANTINED))
+    document = json.loads(rendering.pages["index.v1_json"])
+    assert (document["files"], document["versions"], rendering.links) == ([], [], "")
+    assert not any(wheel.filename in page for wheel in CFFI for page in rendering.pages.values())
+    with pytest.raises(ValueError, match="is quarantined"):
+        Project(
+            name=NAME, files=(File(filename="f", url="u", sha256="0", size=1),), mark=Mark(status=Status.QUARANTINED)
+        )
 
 
 def test_names_are_normalised() -> None:

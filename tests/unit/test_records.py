@@ -10,9 +10,10 @@ from packaging.version import Version
 
 from tests.unit.test_index import stored
 from wheelhouse_builder.errors import DamagedError, MachineError
+from wheelhouse_builder.index.model import UNMARKED, Mark, Status
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
-from wheelhouse_builder.wheelhouse import records as records_module
-from wheelhouse_builder.wheelhouse.records import Records, StoredWheel
+from wheelhouse_builder.wheelhouse import schema
+from wheelhouse_builder.wheelhouse.records import Base, Records, Seen, StoredWheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +49,15 @@ def records(tmp_path: Path) -> Records:
     return made
 
 
+def seen(records: Records) -> dict[str, Seen]:
+    return {facts.filename: facts.seen for facts in records.facts()}
+
+
 def test_a_record_comes_back_as_it_went_in(records: Records) -> None:
-    records.add(FULL, 17)
+    records.add(FULL, Seen(17))
     assert records.by_filename(FULL.filename) == FULL
     assert records.all() == (FULL,)
-    assert records.times() == {FULL.filename: 17}
+    assert seen(records) == {FULL.filename: Seen(17)}
     assert {tag.abi for tag in FULL.tags} == {"cp312"}
 
 
@@ -61,28 +66,31 @@ def test_every_field_is_kept(records: Records) -> None:
     with sqlite3.connect(records.path) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(wheels)")}
     connection.close()
-    assert columns == {field.name for field in dataclasses.fields(StoredWheel)} - {"yanked"} | {"mtime_ns"}
+    assert columns == {field.name for field in dataclasses.fields(StoredWheel)} - {"yanked"} | {
+        *Seen._fields,
+        "collected",
+    }
 
 
 def test_first_publication_is_kept(records: Records) -> None:
     first, later = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     records.mark_published([FULL.filename], first)
     records.mark_published([FULL.filename], later)
-    assert records.add(dataclasses.replace(FULL, request_key="new"), 2).published_at == first
+    assert records.add(dataclasses.replace(FULL, request_key="new"), Seen(2)).published_at == first
     again = records.by_filename(FULL.filename)
     assert again is not None
     assert (again.published_at, again.request_key) == (first, "new")
 
 
 def test_other_content_is_published_for_the_first_time(records: Records) -> None:
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     records.mark_published([FULL.filename], datetime(2026, 1, 2, tzinfo=UTC))
-    assert records.add(dataclasses.replace(FULL, sha256="other"), 2).published_at is None
+    assert records.add(dataclasses.replace(FULL, sha256="other"), Seen(2)).published_at is None
 
 
 def test_verdicts_are_replaced(records: Records) -> None:
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     passed = dataclasses.replace(VERDICT, problems=())
     records.set_verdicts(FULL.filename, [passed])
     again = records.by_filename(FULL.filename)
@@ -94,7 +102,7 @@ def test_verdicts_are_replaced(records: Records) -> None:
 def test_without_a_file_there_are_no_records(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
     assert records.all() == ()
-    assert records.times() == {}
+    assert records.facts() == []
     assert not records.path.exists()
 
 
@@ -102,14 +110,14 @@ def test_interrupted_creation_is_finished(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
     records.path.touch()
     records.create()
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     assert records.all() == (FULL,)
 
 
 def test_a_failing_transaction_leaves_nothing(records: Records) -> None:
     broken = dataclasses.replace(FULL, origin=None)  # type: ignore[arg-type]  # what the schema refuses
     with pytest.raises(DamagedError):
-        records.add(broken, 1)
+        records.add(broken, Seen(1))
     assert records.all() == ()
 
 
@@ -125,7 +133,9 @@ def test_a_damaged_file_is_told_with_the_remedy(tmp_path: Path, content: bytes) 
 
 def test_damaged_pages_are_told(records: Records) -> None:
     for number in range(3):
-        records.add(dataclasses.replace(FULL, filename=f"x{number}-1-py3-none-any.whl", notes=("long" * 5000,)), 1)
+        records.add(
+            dataclasses.replace(FULL, filename=f"x{number}-1-py3-none-any.whl", notes=("long" * 5000,)), Seen(1)
+        )
     content = bytearray(records.path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     records.path.write_bytes(content)
@@ -135,7 +145,7 @@ def test_damaged_pages_are_told(records: Records) -> None:
 
 
 def test_a_damaged_field_is_told(records: Records) -> None:
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     with sqlite3.connect(records.path) as connection:
         connection.execute("UPDATE wheels SET verdicts = 'no JSON'")
     connection.close()
@@ -153,43 +163,60 @@ def test_records_of_the_future_are_left_alone(records: Records) -> None:
     assert "use the whb that wrote it" in (caught.value.hint or "")
 
 
-def make_older(records: Records) -> None:
-    """What version 1 was: no yanks."""
-    with sqlite3.connect(records.path) as connection:
-        connection.executescript("DROP TABLE yanks; PRAGMA user_version = 1;")
+def older(path: Path, version: int) -> Records:
+    """A file as whb of that version made it, with one wheel."""
+    ours = Records(path.with_name("ours.sqlite"))
+    ours.create()
+    ours.add(FULL, Seen(17))
+    columns = [field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked"] + ["mtime_ns"]
+    with sqlite3.connect(ours.path) as connection:
+        row = connection.execute(f"SELECT {', '.join(columns)} FROM wheels").fetchone()
     connection.close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript("".join(schema.STEPS[:version]) + f"PRAGMA user_version = {version}")
+        connection.execute(f"INSERT INTO wheels ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row)
+    connection.close()
+    return Records(path)
 
 
-def test_records_of_version_1_are_read_without_a_change(records: Records) -> None:
-    records.add(FULL, 1)
-    make_older(records)
+OLDER = range(1, schema.VERSION)
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_older_records_are_read_without_a_change(tmp_path: Path, version: int) -> None:
+    records = older(tmp_path / "records.sqlite", version)
     before = records.path.read_bytes()
     records.path.chmod(0o444)
     assert records.all() == (FULL,)
     assert records.by_filename(FULL.filename) == FULL
+    assert (records.marks(), records.base()) == ({}, None)
     assert records.path.read_bytes() == before
 
 
-def test_records_of_version_1_become_ours_when_someone_writes(records: Records) -> None:
-    records.add(FULL, 17)
-    make_older(records)
+@pytest.mark.parametrize("version", OLDER)
+def test_older_records_become_ours_when_someone_writes(tmp_path: Path, version: int) -> None:
+    records = older(tmp_path / "records.sqlite", version)
+    with pytest.raises(MachineError):
+        records.set_yank(FULL.name, FULL.version, "broken")
     records.create()
     records.set_yank(FULL.name, FULL.version, "broken")
     assert records.all() == (dataclasses.replace(FULL, yanked="broken"),)
-    assert records.times() == {FULL.filename: 17}
+    assert seen(records) == {FULL.filename: Seen(17)}
     records.create()
     assert records.all()[0].yanked == "broken"
 
 
-def test_an_interrupted_migration_changes_nothing(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    records.add(FULL, 1)
-    make_older(records)
-    steps = records_module._STEPS
-    monkeypatch.setattr(records_module, "_STEPS", (steps[0], steps[1] + "no SQL;"))
-    with pytest.raises(MachineError):
-        records.create()
-    monkeypatch.setattr(records_module, "_STEPS", steps)
-    assert records.all() == (FULL,)
+@pytest.mark.parametrize("version", OLDER)
+def test_an_interrupted_migration_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    records = older(tmp_path / "records.sqlite", version)
+    before = records.path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "STEPS", (*schema.STEPS[:-1], f"{schema.STEPS[-1]}no SQL;"))
+        with pytest.raises(MachineError):
+            records.create()
+    assert records.path.read_bytes() == before
     records.create()
     assert records.all() == (FULL,)
 
@@ -197,18 +224,18 @@ def test_an_interrupted_migration_changes_nothing(records: Records, monkeypatch:
 def test_a_yank_is_of_the_version_and_its_files_to_come(records: Records) -> None:
     other = dataclasses.replace(FULL, filename="cffi-2.1.1-py3-none-any.whl")
     newer = dataclasses.replace(FULL, filename="cffi-2.1.2-py3-none-any.whl", version=Version("2.1.2"))
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     records.set_yank(FULL.name, FULL.version, "one")
     records.set_yank(FULL.name, FULL.version, "two")
-    assert records.add(other, 1).yanked == "two"
-    assert records.add(FULL, 1).yanked == "two"
-    assert records.add(newer, 1).yanked is None
+    assert records.add(other, Seen(1)).yanked == "two"
+    assert records.add(FULL, Seen(1)).yanked == "two"
+    assert records.add(newer, Seen(1)).yanked is None
     records.set_yank(FULL.name, FULL.version, None)
     assert [wheel.yanked for wheel in records.all()] == [None, None, None]
 
 
 def test_removed_wheels_are_forgotten(records: Records) -> None:
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     records.remove([FULL.filename])
     assert records.all() == ()
 
@@ -219,5 +246,71 @@ def test_a_folder_that_is_not_there_is_the_machine(tmp_path: Path) -> None:
 
 
 def test_versions_are_parsed(records: Records) -> None:
-    records.add(FULL, 1)
+    records.add(FULL, Seen(1))
     assert records.all()[0].version == Version("2.1.1")
+
+
+# changes
+
+
+def changed(records: Records) -> list[str]:
+    """What changed since the last call."""
+    changes = records.changes()
+    records.set_base(Base(1, "digest"), changes.until)
+    return sorted(changes.names)
+
+
+def test_whatever_pages_show_is_a_change(records: Records) -> None:
+    cffi, name = FULL.filename, FULL.name
+    for change in (
+        lambda: records.add(FULL, Seen(1)),
+        lambda: records.add(dataclasses.replace(FULL, sha256="other"), Seen(1)),
+        lambda: records.set_verdicts(cffi, []),
+        lambda: records.set_yank(name, FULL.version, "one"),
+        lambda: records.set_yank(name, FULL.version, "two"),
+        lambda: records.set_yank(name, FULL.version, None),
+        lambda: records.set_mark(name, Mark(status=Status.ARCHIVED)),
+        lambda: records.set_mark(name, Mark(status=Status.ARCHIVED, reason="done")),
+        lambda: records.set_mark(name, UNMARKED),
+        lambda: records.note_changes([name]),
+        lambda: records.remove([cffi]),
+    ):
+        change()
+        assert changed(records) == ["cffi"]
+        assert changed(records) == []
+
+
+def test_every_column_of_a_wheel_counts_but_those_that_publication_writes(records: Records) -> None:
+    columns = {field.name for field in dataclasses.fields(StoredWheel)} - {"filename", "yanked"} | {"collected"}
+    records.add(FULL, Seen(1))
+    changed(records)
+    for column in (*sorted(columns), *Seen._fields):
+        with sqlite3.connect(records.path) as connection:
+            connection.execute(f"UPDATE wheels SET {column} = {column}")
+        connection.close()
+        assert changed(records) == ([] if column in ("published_at", *Seen._fields) else ["cffi"]), column
+
+
+def test_what_changes_again_is_not_cleared_with_what_was_seen(records: Records) -> None:
+    records.add(FULL, Seen(1))
+    seen_before = records.changes()
+    records.set_yank(FULL.name, FULL.version, "meanwhile")
+    records.set_base(Base(1, "digest"), seen_before.until)
+    assert records.changes().names == {"cffi"}
+    assert records.base() == Base(1, "digest")
+
+
+# what gc removed
+
+
+def test_name_of_a_wheel_that_was_published_stays_taken(records: Records) -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    records.add(FULL, Seen(1))
+    records.mark_published([FULL.filename], moment)
+    records.remove([FULL.filename])
+    assert (records.all(), records.facts(), records.of_projects([FULL.name])) == ((), [], ())
+    known = records.by_filename(FULL.filename)
+    assert known is not None
+    assert (known.sha256, known.published_at) == (FULL.sha256, moment)
+    assert records.add(FULL, Seen(2)).published_at == moment
+    assert len(records.all()) == 1

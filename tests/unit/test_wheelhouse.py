@@ -25,7 +25,8 @@ from wheelhouse_builder.verification import find_wheels
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import publish
 from wheelhouse_builder.wheelhouse.lock import read_holder
-from wheelhouse_builder.wheelhouse.store import Trouble, Wheelhouse, record_of, require_admissible
+from wheelhouse_builder.wheelhouse.soundness import Trouble
+from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of, require_admissible
 
 if TYPE_CHECKING:
     from wheelhouse_builder.wheelhouse.records import StoredWheel
@@ -266,7 +267,8 @@ def test_copied_wheelhouse_is_looked_into_once(house: Wheelhouse, tmp_path: Path
         stored = admit(house, wheel_with(tmp_path))
         os.utime(house.root / stored.filename, (1, 1))
         assert house.check() == []
-    assert house.records.times() == {stored.filename: 1_000_000_000}
+    (facts,) = house.records.facts()
+    assert (facts.filename, facts.seen.mtime_ns) == (stored.filename, 1_000_000_000)
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"Name: other")])

@@ -20,10 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """Publish; what cannot be published is told."""
     from wheelhouse_builder.cli.holding import holding, say_current
-    from wheelhouse_builder.wheelhouse.generations import publish
+    from wheelhouse_builder.wheelhouse.generations import note_lost_pages, publish
 
     with holding(invocation) as wheelhouse:
         problems = wheelhouse.check()
+        note_lost_pages(wheelhouse)
         changed = publish(wheelhouse, {}) is not None
         say_current(invocation, wheelhouse, changed=changed, news="published")
     for problem in problems:

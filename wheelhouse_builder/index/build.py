@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.index.wheels import Published
 
+PAGES = ("index.html", "index.v1_json", "about.html")  # of a project
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:

@@ -1,7 +1,7 @@
 """The index as JSON: PEP 691, PEP 700 and PEP 792, version 1.4.
 
-Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter. The status
-is a key of its own, as the text of the specification says, not one of `meta`, as its example has it.
+Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter. The
+status is a key of its own, as the text of the specification says, not one of `meta`, as its example has it.
 """
 
 from __future__ import annotations

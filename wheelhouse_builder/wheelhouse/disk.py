@@ -7,6 +7,7 @@ is there whole or not at all. There is nothing here but the steps, so that tests
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import shutil
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _PUBLIC = 0o644  # what is published may be read by any server
+_FEW = 64  # files and folders
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -37,16 +40,59 @@ def copy(source: Path, path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def share(source: Path, path: Path) -> None:
-    """Give a flushed file that never changes a second name; where the file system cannot, copy it."""
+def create(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a new file, with the folders above it; `flush` has to follow before anyone is told of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as stream:
+        stream.writelines([content] if isinstance(content, bytes) else content)
+
+
+def make_links(folder: Path, targets: Mapping[str, str], earlier: Path | None) -> None:
+    """Make a folder of symbolic links; `flush` has to follow.
+
+    A link that the folder `earlier` has too is the same file under a second name: ext4 takes 0.15 s for ten thousand of
+    them, and up to 2 s for as many new ones.
+    """
+    folder.mkdir(parents=True)
+    with _opened(folder) as here, contextlib.ExitStack() as stack:
+        there = stack.enter_context(_opened(earlier)) if earlier else None
+        for name, target in targets.items():
+            if there is None or not _share_link(name, target, there, here):
+                os.symlink(target, name, dir_fd=here)
+
+
+def _share_link(name: str, target: str, there: int, here: int) -> bool:
     try:
-        path.hardlink_to(source)
-    except OSError:
-        copy(source, path)
+        if os.readlink(name, dir_fd=there) != target:
+            return False
+        os.link(name, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+    except OSError:  # there is none, or the file system cannot
+        return False
+    return True
+
+
+def flush(paths: Collection[Path]) -> None:
+    """Flush new files and folders: one by one, or when there are many all that their file system holds, in one step.
+
+    On ext4 fsync takes 0.3 ms a file, and syncfs 2 ms in all; but it also waits for what others wrote.
+    """
+    if len(paths) <= _FEW:
+        for path in paths:
+            sync(path)
+        return
+    with _opened(next(iter(paths)).parent) as handle:
+        if _libc.syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+def move(source: Path, path: Path) -> None:
+    """Move a file, link or folder to its name, replacing a file or link that has it; `flush` has to follow."""
+    source.replace(path)
 
 
 def rename(source: Path, path: Path) -> None:
-    """Move a file, link or folder to its name, replacing a file or link that has it."""
+    """The same, flushed."""
     source.replace(path)
     sync(path.parent)
 
@@ -65,11 +111,17 @@ def link(path: Path, target: Path, scratch: Path) -> None:
     rename(temporary, path)
 
 
-def sync(folder: Path) -> None:
-    """Flush the names in a folder."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+def sync(path: Path) -> None:
+    """Flush the names in a folder, or a file."""
+    with _opened(path) as handle:
         os.fsync(handle)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        yield handle
     finally:
         os.close(handle)
 

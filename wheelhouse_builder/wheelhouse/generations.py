@@ -4,12 +4,12 @@ A generation is made whole under a temporary name, flushed, renamed, and becomes
 What clients use on top (`simple`, `links`, the lock of each target) are links that go through `current` and never
 change. So a publication that is killed at any point leaves the last generation in force.
 
-The pages of a project that is as it was are the files of the generation before, under a second name.
+The pages of a project lie in a page folder, which generations share: publication renders the projects that changed
+since the base, the generation that the records count changes from, and links the rest.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -19,21 +19,24 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.index import locks
-from wheelhouse_builder.index.build import fingerprints, index_files, project_pages
-from wheelhouse_builder.wheelhouse import disk
+from wheelhouse_builder.wheelhouse import disk, edition
+from wheelhouse_builder.wheelhouse.manifest import MANIFEST, Manifest, parse_manifest, sha256
+from wheelhouse_builder.wheelhouse.pages import NewPages, folder_of, is_whole, target_of
+from wheelhouse_builder.wheelhouse.pages import remove as remove_pages
+from wheelhouse_builder.wheelhouse.records import Base
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from packaging.utils import NormalizedName
 
     from wheelhouse_builder.target import Target
+    from wheelhouse_builder.wheelhouse.edition import Edition, Start
     from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 KEEP = 10
-_FOLDERS = ("simple", "links")
-_MANIFEST = "manifest.json"  # for each project what its pages were made from
+_FOLDERS = ("simple", "links", "browse")
 _LOCK_PATTERNS = ("requirements-*.txt", "pylock.*.toml")
 
 
@@ -57,30 +60,40 @@ def publish(
     now: datetime | None = None,
     keep: int = KEEP,
 ) -> Generation | None:
-    """Publish all wheels, under the lock; None if that is what is published already.
+    """Publish what changed, under the lock; None if that is what is published already.
 
     `selections` gives, for each target whose lock is complete, the file names of the wheels that it installs; the locks
     of other targets stay as they are. `now` becomes the upload time of the wheels that are published for the first
     time. The last `keep` generations stay, and always the current and the one before it.
-    Raises `DamagedError` when a wheel is not what its record says, `MachineError` when the disk refuses.
+    Files are looked at as far as their project changed: `Wheelhouse.check` finds what happened behind whb's back.
+    Raises `DamagedError` when a wheel is not what its record says, `MachineError` when the disk refuses, `KeyError` for
+    a selected wheel that is not there.
     """
-    wheelhouse.require_sound()
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     with disk.writing(wheelhouse.root):
-        before = current(wheelhouse)
-        wheels = _marked(wheelhouse, moment)
-        prints = fingerprints(wheels)
-        shared = _shared(before, prints)
-        files = _carried_over(before) | render(wheels, selections, {path.parent.name for path in shared.values()})
-        files[_MANIFEST] = json.dumps(prints, indent=0).encode()
-        if before is not None and _is_as_it_was(before, files, shared):
-            _link_top(wheelhouse, before)
-            return None
-        after = _write(wheelhouse, files, shared)
-        disk.link(wheelhouse.current, Path("generations", after.path.name), wheelhouse.scratch)
+        changes, start = wheelhouse.records.changes(), _start(wheelhouse)
+        wheels = _marked(wheelhouse, moment, changes.names if start else None)
+        before, pages = current(wheelhouse), NewPages(wheelhouse)
+        chosen = _carried_over(before) | _locks(wheelhouse, selections)
+        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse.records.marks(), pages)
+        pages.settle()
+        as_it_was = before is not None and _is_as_it_was(before, draft, chosen)
+        after = before if before is not None and as_it_was else _write(wheelhouse, draft, chosen)
+        wheelhouse.records.set_base(Base(after.number, sha256(draft.manifest)), changes.until)
+        if not as_it_was:
+            disk.link(wheelhouse.current, Path("generations", after.path.name), wheelhouse.scratch)
         _link_top(wheelhouse, after)
-        _retire(wheelhouse, {after, before}, keep)
-    return after
+        if not as_it_was:
+            _retire(wheelhouse, {after, before}, keep)
+    return None if as_it_was else after
+
+
+def note_lost_pages(wheelhouse: Wheelhouse) -> None:
+    """Have the next publication render the projects whose page folder is not whole, under the lock."""
+    start = _start(wheelhouse)
+    if start is not None:
+        folders = {name: folder_of(wheelhouse, entry.pages) for name, entry in start.projects.items()}
+        wheelhouse.records.note_changes(name for name, folder in folders.items() if not is_whole(folder))
 
 
 def roll_back(wheelhouse: Wheelhouse, number: int | None = None) -> Generation:
@@ -114,21 +127,40 @@ def _wanted(wheelhouse: Wheelhouse, number: int | None) -> Generation:
     return kept[number]
 
 
-def named_wheels(generation: Generation) -> dict[str, str]:
+def read_manifest(generation: Generation) -> Manifest:
+    """Which page folder each project has. Raises `DamagedError`."""
+    try:
+        return parse_manifest((generation.path / MANIFEST).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(generation, error) from error
+
+
+def named_wheels(generation: Generation, known: dict[str, dict[str, str]] | None = None) -> dict[str, str]:
     """The wheels that a generation names, by file name, with the sha256 that it tells.
 
+    `known` keeps what page folders name from one call to the next: generations share most of them.
     Raises `DamagedError` when a page is missing or is not what `publish` wrote.
     """
-    simple = generation.path / "simple"
+    simple, known = generation.path / "simple", {} if known is None else known
+    named: dict[str, str] = {}
     try:
-        projects = json.loads((simple / "index.v1_json").read_bytes())["projects"]
-        pages = [json.loads((simple / project["name"] / "index.v1_json").read_bytes()) for project in projects]
-        return {file["filename"]: file["hashes"]["sha256"] for page in pages for file in page["files"]}
+        for project in json.loads((simple / "index.v1_json").read_bytes())["projects"]:
+            folder = simple / project["name"]
+            key = folder.readlink().name if folder.is_symlink() else str(folder)
+            if key not in known:
+                files = json.loads((folder / "index.v1_json").read_bytes())["files"]
+                known[key] = {file["filename"]: file["hashes"]["sha256"] for file in files}
+            named |= known[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedError(
-            f"generation {generation.number} is damaged: {error}",
-            hint="`whb rollback --list` lists the generations; `whb index` publishes a new one",
-        ) from error
+        raise _damaged(generation, error) from error
+    return named
+
+
+def _damaged(generation: Generation, error: Exception) -> DamagedError:
+    return DamagedError(
+        f"generation {generation.number} is damaged: {error}",
+        hint="`whb rollback --list` lists the generations; `whb index` publishes a new one",
+    )
 
 
 def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
@@ -136,24 +168,6 @@ def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
     bad = {problem.path.name for problem in wheelhouse.check()}
     there = {wheel.filename: wheel.sha256 for wheel in wheelhouse.wheels() if wheel.filename not in bad}
     return sorted(name for name, sha256 in named_wheels(generation).items() if there.get(name) != sha256)
-
-
-def render(
-    wheels: Iterable[StoredWheel], selections: Mapping[Target, Iterable[str]], without: Container[str] = ()
-) -> dict[str, bytes]:
-    """The files of a generation by relative path: index, each page also as gzip, and locks; no pages for `without`.
-
-    Pure; `KeyError` for a selected wheel that is not there.
-    """
-    by_name = {wheel.filename: wheel for wheel in wheels}
-    pages = {path: text.encode() for path, text in index_files(by_name.values(), without).items()}
-    texts = {}
-    for target, filenames in selections.items():
-        chosen = [by_name[filename] for filename in filenames]
-        texts[locks.requirements_name(target)] = locks.requirements(target, chosen)
-        texts[locks.pylock_name(target)] = locks.pylock(target, chosen)
-    packed = {f"{path}.gz": gzip.compress(page, mtime=0) for path, page in pages.items()}
-    return pages | packed | {path: text.encode() for path, text in texts.items()}
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
@@ -178,12 +192,33 @@ def all_generations(wheelhouse: Wheelhouse) -> list[Generation]:
     return sorted((Generation(number=int(path.name), path=path) for path in folders), key=lambda found: found.number)
 
 
-def _marked(wheelhouse: Wheelhouse, moment: datetime) -> list[StoredWheel]:
-    """The wheels, those that no generation had yet with this moment as their time of first publication."""
-    wheels = wheelhouse.wheels()
+def _start(wheelhouse: Wheelhouse) -> Start | None:
+    base = wheelhouse.records.base()
+    return edition.read_start(wheelhouse.generations / f"{base.number:06}", base) if base else None
+
+
+def _marked(wheelhouse: Wheelhouse, moment: datetime, names: Iterable[NormalizedName] | None) -> list[StoredWheel]:
+    """The wheels of these projects, those that no generation had yet with this moment as time of first publication."""
+    wheels = wheelhouse.sound_wheels(names)
     if new := [wheel.filename for wheel in wheels if wheel.published_at is None]:
         wheelhouse.records.mark_published(new, moment)
     return [wheel if wheel.published_at else replace(wheel, published_at=moment) for wheel in wheels]
+
+
+def _locks(wheelhouse: Wheelhouse, selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:
+    texts = {}
+    for target, filenames in selections.items():
+        chosen = [_selected(wheelhouse, filename) for filename in filenames]
+        texts[locks.requirements_name(target)] = locks.requirements(target, chosen).encode()
+        texts[locks.pylock_name(target)] = locks.pylock(target, chosen).encode()
+    return texts
+
+
+def _selected(wheelhouse: Wheelhouse, filename: str) -> StoredWheel:
+    wheel = wheelhouse.records.by_filename(filename)
+    if wheel is None or not (wheelhouse.root / filename).is_file():
+        raise KeyError(filename)
+    return wheel
 
 
 def _carried_over(before: Generation | None) -> dict[str, bytes]:
@@ -192,40 +227,24 @@ def _carried_over(before: Generation | None) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for pattern in _LOCK_PATTERNS for path in before.path.glob(pattern)}
 
 
-def _shared(before: Generation | None, prints: Mapping[NormalizedName, str]) -> dict[str, Path]:
-    """The pages of `before` that are right for the projects as they are now, by relative path."""
-    if before is None:
-        return {}
+def _is_as_it_was(before: Generation, draft: Edition, chosen: Mapping[str, bytes]) -> bool:
+    """Whether the generation in force holds just this. The pages of its projects are in place."""
+    wanted = {MANIFEST: draft.manifest, **draft.lists, **chosen}
     try:
-        known = dict(json.loads((before.path / _MANIFEST).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
-    shared = {}
-    for name in prints:
-        if known.get(name) == prints[name]:
-            paths = [f"{page}{suffix}" for page in project_pages(name) for suffix in ("", ".gz")]
-            if all((before.path / path).is_file() for path in paths):
-                shared.update({path: before.path / path for path in paths})
-    return shared
+        there = {name: (before.path / name).read_bytes() for name in wanted}
+        links = {path.name: str(path.readlink()) for path in (before.path / "simple").iterdir() if path.is_symlink()}
+        flat = {path.name: path.stat().st_size for path in (before.path / edition.LINKS).parent.iterdir()}
+    except OSError:
+        return False
+    targets = {name: target_of(entry.pages) for name, entry in draft.projects.items()}
+    return (there, links) == (wanted, targets) and edition.is_flat_page(flat, draft.projects)
 
 
-def _is_as_it_was(before: Generation, files: Mapping[str, bytes], shared: Mapping[str, Path]) -> bool:
-    there = {path.relative_to(before.path).as_posix() for path in before.path.rglob("*") if path.is_file()}
-    return there == {*files, *shared} and all((before.path / name).read_bytes() == files[name] for name in files)
-
-
-def _write(wheelhouse: Wheelhouse, files: Mapping[str, bytes], shared: Mapping[str, Path]) -> Generation:
+def _write(wheelhouse: Wheelhouse, draft: Edition, chosen: Mapping[str, bytes]) -> Generation:
     number = max((generation.number for generation in all_generations(wheelhouse)), default=0) + 1
     path, unfinished = wheelhouse.generations / f"{number:06}", wheelhouse.scratch / f"generation-{number}"
     shutil.rmtree(unfinished, ignore_errors=True)
-    for name, content in files.items():
-        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-        disk.write(unfinished / name, content)
-    for name, source in shared.items():
-        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-        disk.share(source, unfinished / name)
-    for folder in [unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())]:
-        disk.sync(folder)
+    edition.write(draft, chosen, unfinished)
     disk.rename(unfinished, path)
     return Generation(number=number, path=path)
 
@@ -256,7 +275,19 @@ def _retire(wheelhouse: Wheelhouse, in_use: set[Generation | None], keep: int) -
 
 
 def retire(wheelhouse: Wheelhouse, generation: Generation) -> None:
-    """Remove a generation: out of sight in one step, then for good."""
+    """Remove a generation, with the page folders that only it names: out of sight in one step, then for good."""
     retired = wheelhouse.scratch / f"retired-{generation.path.name}"
     disk.rename(generation.path, retired)
+    for key in _page_keys(retired) - kept_page_keys(wheelhouse):
+        remove_pages(wheelhouse, folder_of(wheelhouse, key))
     shutil.rmtree(retired)
+
+
+def kept_page_keys(wheelhouse: Wheelhouse, without: Collection[Generation] = ()) -> set[str]:
+    """The names of the page folders that a generation has, other than those `without`."""
+    kept = [generation for generation in all_generations(wheelhouse) if generation not in without]
+    return {key for generation in kept for key in _page_keys(generation.path)}
+
+
+def _page_keys(generation: Path) -> set[str]:
+    return {link.readlink().name for link in (generation / "simple").glob("*") if link.is_symlink()}

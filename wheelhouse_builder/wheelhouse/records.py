@@ -11,13 +11,15 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from wheelhouse_builder.errors import DamagedError, MachineError
+from wheelhouse_builder.index.model import UNMARKED, Mark, Status
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +28,41 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from packaging.utils import NormalizedName
 
-SCHEMA_VERSION = 2
 _BUSY_SECONDS = 30.0
+
+
+class Seen(NamedTuple):
+    """How the two files of a wheel were when their content was last known to be right; zeros: not known."""
+
+    mtime_ns: int = 0
+    metadata_mtime_ns: int = 0
+    metadata_size: int = 0
+
+
+class Facts(NamedTuple):
+    """What it takes to look at the files of a wheel."""
+
+    filename: str
+    name: str
+    sha256: str
+    size: int
+    metadata_sha256: str
+    published: bool
+    seen: Seen
+
+
+class Base(NamedTuple):
+    """The generation that the changes are counted from."""
+
+    number: int
+    manifest: str  # its sha256
+
+
+class Changes(NamedTuple):
+    """The projects that may look otherwise than in the base, and how far that was read."""
+
+    names: frozenset[NormalizedName]
+    until: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,24 +96,14 @@ class StoredWheel:
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked")
-_YANKS = "CREATE {} TABLE yanks (name TEXT, version TEXT, reason TEXT NOT NULL, PRIMARY KEY (name, version)) STRICT;"
-_SCHEMA = """
-CREATE TABLE wheels (
-    filename TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
-    metadata_sha256 TEXT NOT NULL, requires_python TEXT, origin TEXT NOT NULL, url TEXT, source_sha256 TEXT,
-    request_key TEXT, build_key TEXT, built_for TEXT, engine TEXT, seconds REAL, notes TEXT NOT NULL,
-    verdicts TEXT NOT NULL, published_at TEXT, mtime_ns INTEGER NOT NULL
-) STRICT;
-"""
-# By the version that a file has: what makes it one of the next. Version 0 is an empty file.
-_STEPS = (_SCHEMA, _YANKS.format(""))
 _SELECT = "SELECT wheels.*, reason AS yanked FROM wheels LEFT JOIN yanks USING (name, version)"
-_INSERT = """
-INSERT OR REPLACE INTO wheels VALUES (
-    :filename, :name, :version, :sha256, :size, :metadata_sha256, :requires_python, :origin, :url, :source_sha256,
-    :request_key, :build_key, :built_for, :engine, :seconds, :notes, :verdicts, :published_at, :mtime_ns
-)
-"""
+_NAMED = "name IN (SELECT value FROM json_each(:names))"
+_WRITTEN = (*_COLUMNS, *Seen._fields)
+_INSERT = f"INSERT OR REPLACE INTO wheels ({', '.join(_WRITTEN)}) VALUES (:{', :'.join(_WRITTEN)})"  # noqa: S608  # constants
+_FACTS = f"""
+SELECT filename, name, sha256, size, metadata_sha256, published_at IS NOT NULL, {", ".join(Seen._fields)} FROM wheels
+WHERE NOT collected
+"""  # noqa: S608  # constants
 
 
 class Records:
@@ -91,27 +116,32 @@ class Records:
         """Make the file, or bring one of an older version to ours, in one transaction."""
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version < SCHEMA_VERSION:
-                steps = "".join(_STEPS[version:])
-                connection.executescript(f"BEGIN IMMEDIATE;{steps}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+            if version < schema.VERSION:
+                connection.executescript(schema.migration(version))
 
     def all(self) -> tuple[StoredWheel, ...]:
-        """Every record, by file name; none when there is no file yet."""
+        """The record of every wheel that is kept, by file name; none when there is no file yet."""
         if not self.path.exists():
             return ()
         with self._open() as connection:
-            return tuple(map(_load, connection.execute(f"{_SELECT} ORDER BY filename")))
+            return tuple(map(_load, connection.execute(f"{_SELECT} WHERE NOT collected ORDER BY filename")))
+
+    def of_projects(self, names: Iterable[NormalizedName]) -> tuple[StoredWheel, ...]:
+        """The records of the wheels that are kept of these projects, by file name."""
+        query = f"{_SELECT} WHERE NOT collected AND {_NAMED} ORDER BY filename"
+        with self._open() as connection:
+            return tuple(map(_load, connection.execute(query, {"names": json.dumps(list(names))})))
 
     def by_filename(self, filename: str) -> StoredWheel | None:
-        """The record of one wheel."""
+        """The record of one wheel, also of one that gc removed: its name stays taken."""
         with self._open() as connection:
             rows = connection.execute(f"{_SELECT} WHERE filename = ?", (filename,))
             row = rows.fetchone()
         return None if row is None else _load(row)
 
-    def add(self, wheel: StoredWheel, mtime_ns: int) -> StoredWheel:
+    def add(self, wheel: StoredWheel, seen: Seen) -> StoredWheel:
         """Write a record, in place of one of the same file name; the time of first publication stays."""
-        values = _dump(wheel) | {"mtime_ns": mtime_ns}
+        values = _dump(wheel) | seen._asdict()
         with self._open() as connection:
             old = connection.execute(
                 "SELECT published_at FROM wheels WHERE filename = ? AND sha256 = ?", (wheel.filename, wheel.sha256)
@@ -122,9 +152,11 @@ class Records:
             return _load(stored)
 
     def remove(self, filenames: Iterable[str]) -> None:
-        """Forget these wheels."""
+        """Forget these wheels; of one that was published the name stays taken: clients hold its hash."""
+        wheels = [(filename,) for filename in filenames]
         with self._open() as connection:
-            connection.executemany("DELETE FROM wheels WHERE filename = ?", [(filename,) for filename in filenames])
+            connection.executemany("DELETE FROM wheels WHERE filename = ? AND published_at IS NULL", wheels)
+            connection.executemany("UPDATE wheels SET collected = 1 WHERE filename = ?", wheels)
 
     def set_yank(self, name: NormalizedName, version: Version, reason: str | None) -> None:
         """Note why a version is yanked, for all its files, also those to come; None takes it back."""
@@ -132,6 +164,21 @@ class Records:
             connection.execute("DELETE FROM yanks WHERE name = ? AND version = ?", (name, str(version)))
             if reason is not None:
                 connection.execute("INSERT INTO yanks VALUES (?, ?, ?)", (name, str(version), reason))
+
+    def set_mark(self, name: NormalizedName, mark: Mark) -> None:
+        """Note what is said of a project as a whole."""
+        with self._open() as connection:
+            connection.execute("DELETE FROM marks WHERE name = ?", (name,))
+            if mark != UNMARKED:
+                connection.execute("INSERT INTO marks VALUES (?, ?, ?)", (name, str(mark.status), mark.reason))
+
+    def marks(self) -> dict[NormalizedName, Mark]:
+        """What is said of projects; of the others nothing is."""
+        if not self.path.exists():
+            return {}
+        with self._open() as connection:
+            rows = connection.execute("SELECT name, status, reason FROM marks").fetchall()
+        return {row["name"]: Mark(status=Status(row["status"]), reason=row["reason"]) for row in rows}
 
     def set_verdicts(self, filename: str, verdicts: Iterable[Verdict]) -> None:
         """Put these verdicts in place of those that a wheel has."""
@@ -147,34 +194,67 @@ class Records:
                 [(moment.astimezone(UTC).isoformat(), filename) for filename in filenames],
             )
 
-    def times(self) -> dict[str, int]:
-        """The modification time in nanoseconds of each file when its content was last known to be right."""
-        if not self.path.exists():
-            return {}
-        with self._open() as connection:
-            return dict(connection.execute("SELECT filename, mtime_ns FROM wheels"))
+    # the files
 
-    def set_times(self, times: Mapping[str, int]) -> None:
-        """Note that the content was right at these modification times."""
+    def facts(self, names: Iterable[NormalizedName] | None = None) -> list[Facts]:
+        """What it takes to look at the files of these projects, or of all, by file name."""
+        if not self.path.exists():
+            return []
+        query = f"{_FACTS} {'' if names is None else f'AND {_NAMED}'} ORDER BY filename"
+        with self._open() as connection:
+            connection.row_factory = None
+            rows = connection.execute(query, {"names": json.dumps(list(names or ()))}).fetchall()
+        return [Facts._make((*row[:5], bool(row[5]), Seen._make(row[6:]))) for row in rows]
+
+    def set_seen(self, seen: Mapping[str, Seen]) -> None:
+        """Note how the files of these wheels were when their content was right."""
         with self._open() as connection:
             connection.executemany(
-                "UPDATE wheels SET mtime_ns = ? WHERE filename = ?", [(ns, name) for name, ns in times.items()]
+                "UPDATE wheels SET mtime_ns = ?, metadata_mtime_ns = ?, metadata_size = ? WHERE filename = ?",
+                [(*found, filename) for filename, found in seen.items()],
             )
+
+    # what is to be published
+
+    def changes(self) -> Changes:
+        """The projects that may look otherwise than in the base."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT id, name FROM changes").fetchall()
+        return Changes(frozenset(row["name"] for row in rows), max((row["id"] for row in rows), default=0))
+
+    def note_changes(self, names: Iterable[str]) -> None:
+        """Have the next publication look at these projects."""
+        with self._open() as connection:
+            connection.executemany("INSERT OR REPLACE INTO changes (name) VALUES (?)", [(name,) for name in names])
+
+    def base(self) -> Base | None:
+        """The generation that the changes are counted from."""
+        with self._open() as connection:
+            row = connection.execute("SELECT number, manifest FROM base").fetchone()
+        return None if row is None else Base(*row)
+
+    def set_base(self, base: Base, until: int) -> None:
+        """Count from this generation; it shows the changes up to `until`."""
+        with self._open() as connection:
+            connection.execute("DELETE FROM base")
+            connection.execute("INSERT INTO base VALUES (?, ?)", base)
+            connection.execute("DELETE FROM changes WHERE id <= ?", (until,))
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on records of a version that we know. One of version 1 can be read; `create` makes it ours."""
+        """A transaction on records of a version that we know.
+
+        An older file is read as a copy in memory that was brought to ours; who writes has called `create`.
+        """
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 1:
-                connection.execute(_YANKS.format("TEMPORARY"))
-            elif version != SCHEMA_VERSION:
+            if version > schema.VERSION or version < 1:
                 raise DamagedError(
-                    f"{self.path} has version {version} of the records; this whb knows version {SCHEMA_VERSION}",
+                    f"{self.path} has version {version} of the records; this whb knows version {schema.VERSION}",
                     hint="use the whb that wrote it, or another wheelhouse",
                 )
-            with connection:
-                yield connection
+            with _as_ours(connection, version) as ours, ours:
+                yield ours
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -192,6 +272,19 @@ class Records:
                 hint="move it away and run the same command again: the wheels are checked, fetched or built anew, "
                 "and get new publication times",
             ) from error
+
+
+@contextlib.contextmanager
+def _as_ours(connection: sqlite3.Connection, version: int) -> Iterator[sqlite3.Connection]:
+    if version == schema.VERSION:
+        yield connection
+        return
+    with contextlib.closing(sqlite3.connect(":memory:")) as copy:
+        connection.backup(copy)
+        copy.executescript(schema.migration(version))
+        copy.execute("PRAGMA query_only = 1")
+        copy.row_factory = sqlite3.Row
+        yield copy
 
 
 def _dump(wheel: StoredWheel) -> dict[str, Any]:

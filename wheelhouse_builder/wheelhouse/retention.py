@@ -1,29 +1,31 @@
 """What a wheelhouse no longer needs: old generations, and wheels that no kept generation names.
 
 A wheel is needed as long as a kept generation names it, and for a grace period after it came or was last published:
-clients hold pages and locks for a while. Wheels without a record are somebody else's and stay.
+clients hold pages and locks for a while. So are those of a quarantined project, whose page names none. Wheels without a
+record are somebody else's and stay.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.wheelhouse import disk
+from wheelhouse_builder.index.model import Status
+from wheelhouse_builder.wheelhouse import disk, pages
 from wheelhouse_builder.wheelhouse.generations import (
     KEEP,
     Generation,
     all_generations,
     current,
+    kept_page_keys,
     named_wheels,
     previous,
     retire,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
@@ -37,8 +39,8 @@ class Garbage:
 
     generations: tuple[Generation, ...] = ()
     files: tuple[Path, ...] = ()  # wheels and their sidecars
-    records: tuple[str, ...] = ()  # by file name of the wheel
-    size: int = 0  # bytes of all these files and generations
+    records: tuple[str, ...] = ()  # by file name of the wheel; the name of one that was published stays taken
+    size: int = 0  # bytes of all these files and generations, and of the page folders that only they have
 
 
 def find_garbage(
@@ -48,17 +50,20 @@ def find_garbage(
     generations = all_generations(wheelhouse)
     kept = {*generations[-keep:], current(wheelhouse), previous(wheelhouse)}
     old = tuple(generation for generation in generations if generation not in kept)
-    needed = {name for generation in generations if generation in kept for name in named_wheels(generation)}
+    known: dict[str, dict[str, str]] = {}
+    needed = {name for generation in generations if generation in kept for name in named_wheels(generation, known)}
     since = (now or datetime.now(UTC)) - grace
-    used = _last_named(old)
+    used = {name: generation.published for generation in old for name in named_wheels(generation, known)}
+    quarantined = {name for name, mark in wheelhouse.records.marks().items() if mark.status is Status.QUARANTINED}
     spare = [
-        wheel.filename
-        for wheel in wheelhouse.records.all()
-        if wheel.filename not in needed
-        and not _is_recent(wheelhouse.root / wheel.filename, used.get(wheel.filename), since)
+        facts.filename
+        for facts in wheelhouse.records.facts()
+        if facts.filename not in needed
+        and facts.name not in quarantined
+        and not _is_recent(wheelhouse.root / facts.filename, used.get(facts.filename), since)
     ]
     files = tuple(_files(wheelhouse, spare))
-    size = sum(path.stat().st_size for path in files) + _freed_by(old)
+    size = sum(path.stat().st_size for path in files) + _freed_by(wheelhouse, old)
     return Garbage(generations=old, files=files, records=tuple(spare), size=size)
 
 
@@ -70,11 +75,8 @@ def remove(wheelhouse: Wheelhouse, garbage: Garbage) -> None:
         for path in garbage.files:
             disk.remove(path)
         wheelhouse.records.remove(garbage.records)
-
-
-def _last_named(generations: Iterable[Generation]) -> Mapping[str, datetime]:
-    """For each wheel that these generations (oldest first) name, when the newest of them was published."""
-    return {name: generation.published for generation in generations for name in named_wheels(generation)}
+        for folder in _unused_folders(wheelhouse, ()):
+            pages.remove(wheelhouse, folder)
 
 
 def _is_recent(wheel: Path, used: datetime | None, since: datetime) -> bool:
@@ -86,7 +88,7 @@ def _is_recent(wheel: Path, used: datetime | None, since: datetime) -> bool:
 def _files(wheelhouse: Wheelhouse, wheels: Iterable[str]) -> Iterable[Path]:
     """The wheels first, then their sidecars, as far as they are there; and sidecars whose wheel nobody knows."""
     named = [wheelhouse.root / name for suffix in ("", ".metadata") for name in [f"{w}{suffix}" for w in wheels]]
-    known = {wheel.filename for wheel in wheelhouse.records.all()}
+    known = {facts.filename for facts in wheelhouse.records.facts()}
     orphans = [
         path
         for path in sorted(wheelhouse.root.glob("*.whl.metadata"))
@@ -95,8 +97,16 @@ def _files(wheelhouse: Wheelhouse, wheels: Iterable[str]) -> Iterable[Path]:
     return [path for path in [*named, *orphans] if path.is_file()]
 
 
-def _freed_by(generations: Iterable[Generation]) -> int:
-    """Bytes in the files of these generations that no other generation shares."""
-    found = [path.stat() for generation in generations for path in generation.path.rglob("*") if path.is_file()]
-    here = Counter(status.st_ino for status in found)
-    return sum({status.st_ino: status.st_size for status in found if here[status.st_ino] == status.st_nlink}.values())
+def _unused_folders(wheelhouse: Wheelhouse, without: Collection[Generation]) -> list[Path]:
+    """The page folders that no generation has, when those `without` are gone; also what an interrupted run left."""
+    used = kept_page_keys(wheelhouse, without)
+    return [folder for folder in pages.all_folders(wheelhouse) if folder.name not in used]
+
+
+def _freed_by(wheelhouse: Wheelhouse, generations: Collection[Generation]) -> int:
+    """Bytes in the files of these generations and in the page folders that no other has."""
+    folders = [*(generation.path for generation in generations), *_unused_folders(wheelhouse, generations)]
+    found = [
+        path.lstat() for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+    ]
+    return sum(status.st_size for status in found)

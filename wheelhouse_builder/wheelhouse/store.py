@@ -2,7 +2,7 @@
 
     *.whl, *.whl.metadata       flat on top: `pip install --find-links DIR` works
     simple, links, requirements-*.txt, pylock.*.toml    links into the current generation
-    .whb/                       records.sqlite, generations/, current, lock, logs/, tmp/
+    .whb/                       records.sqlite, generations/, pages/, current, lock, logs/, tmp/
 
 Wheels are admitted by the one writer that holds the lock, and are never changed: a name stands for one content.
 """
@@ -16,9 +16,7 @@ import shutil
 import string
 import tempfile
 import threading
-from dataclasses import dataclass
 from email.parser import BytesParser
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,43 +25,27 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from wheelhouse_builder.errors import DamagedError, JobError
 from wheelhouse_builder.events import Listener, ignore
 from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.index.model import UNMARKED, Status
 from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, dist_info_of
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.lock import exclusive
-from wheelhouse_builder.wheelhouse.records import Records, StoredWheel
+from wheelhouse_builder.wheelhouse.records import Facts, Records, Seen, StoredWheel
+from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
+
+    from packaging.utils import NormalizedName
 
     from wheelhouse_builder.process import Canceller
 
 DEFAULT_WAIT = 3600.0  # seconds: another `whb build` may run for long
 _MAX_METADATA_BYTES = 16 << 20
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-+!")  # what names and versions are written with in wheels
-
-
-class Trouble(StrEnum):
-    """What can be wrong with a file of the wheelhouse."""
-
-    MISSING = "missing"  # it was published, and there is no file
-    CHANGED = "changed"  # the content is not what the record says
-    FOREIGN = "foreign"  # there is a wheel, and no record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """One thing that is not as it should be, and what to do about it."""
-
-    path: Path
-    trouble: Trouble
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.path} is {self.trouble}: {self.remedy}"
 
 
 class Wheelhouse:
@@ -74,6 +56,7 @@ class Wheelhouse:
         self.state = root / ".whb"
         self.logs = self.state / "logs"
         self.generations = self.state / "generations"
+        self.pages = self.state / "pages"
         self.current = self.state / "current"
         self.scratch = self.state / "tmp"
         self.records = Records(self.state / "records.sqlite")
@@ -91,7 +74,7 @@ class Wheelhouse:
         """
         with contextlib.ExitStack() as stack:
             with disk.writing(self.root):
-                for folder in (self.logs, self.generations):
+                for folder in (self.logs, self.generations, self.pages):
                     folder.mkdir(parents=True, exist_ok=True)
                 lock = exclusive(self.state / "lock", wait=wait, listener=listener, canceller=canceller)
                 stack.enter_context(lock)
@@ -109,45 +92,64 @@ class Wheelhouse:
     def check(self, *, thorough: bool = False) -> list[Problem]:
         """What is wrong with the wheels.
 
-        A file whose size and modification time are as noted is taken for right, unless `thorough`; any other is hashed,
-        and under the lock the new time is noted (a copied wheelhouse is hashed once).
+        A file whose size and modification time are as noted is taken for right, unless `thorough`; any other is hashed.
+        Under the lock what was found is noted (a copied wheelhouse is hashed once), and the next publication looks at
+        each project of which something is not as it was noted.
         Raises `DamagedError` when the records cannot be read.
         """
-        records = {wheel.filename: wheel for wheel in self.records.all()}
-        times = {} if thorough else self.records.times()
-        problems = []
-        for wheel in records.values():
-            trouble = self._trouble(wheel, times.get(wheel.filename))
-            if trouble is not None:
-                problems.append(self._problem(wheel.filename, trouble))
+        records = self.records.facts()
+        looks = {facts.filename: look_at(self.root, facts, thorough=thorough) for facts in records}
         if self._writing:
-            troubled = {problem.path.name for problem in problems}
-            present = {name for name in records if (self.root / name).is_file()}
-            self._note_times(present - troubled, times)
-        foreign = [path.name for path in sorted(self.root.glob("*.whl")) if path.name not in records]
-        return problems + [self._problem(name, Trouble.FOREIGN) for name in foreign]
+            self._note(records, looks)
+        problems = [
+            Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
+        ]
+        foreign = [path for path in sorted(self.root.glob("*.whl")) if path.name not in looks]
+        return problems + [Problem(path=path, trouble=Trouble.FOREIGN) for path in foreign]
 
     def require_sound(self, *, thorough: bool = False) -> None:
         """Raise `DamagedError` if the content of a wheel is not what its record says."""
-        changed = [problem for problem in self.check(thorough=thorough) if problem.trouble is Trouble.CHANGED]
-        if changed:
-            raise DamagedError("; ".join(f"{p.path} is damaged" for p in changed), hint=changed[0].remedy)
+        _require_unchanged(self.check(thorough=thorough))
+
+    def sound_wheels(self, names: Iterable[NormalizedName] | None = None) -> list[StoredWheel]:
+        """The wheels of these projects (of all) that are there, by file name; no other file is looked at.
+
+        Raises `DamagedError` if the content of one is not what its record says.
+        """
+        looks = {facts.filename: look_at(self.root, facts) for facts in self.records.facts(names)}
+        _require_unchanged(
+            Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
+        )
+        records = self.records.all() if names is None else self.records.of_projects(names)
+        return [wheel for wheel in records if wheel.filename in looks and looks[wheel.filename].there]
 
     def admit(self, wheel: Path, record: StoredWheel) -> StoredWheel:
         """Take a wheel in, under the lock; return its record as stored. Several threads may call this.
 
         The same content under the same name is no news: only the record is written. A built wheel whose name stands for
-        other content gets the next build tag. Raises `JobError` for a wheel that is not for musl, and for a fetched
-        wheel whose name stands for other content.
+        other content gets the next build tag. Raises `JobError` for a wheel that is not for musl, for a fetched
+        wheel whose name stands for other content, and for a new file of a project that is archived or quarantined.
         """
         require_admissible(wheel.name)
         with disk.writing(self.root), self._admitting, tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             source = self._with_free_name(wheel, record, Path(folder))
             stored = record_of(source, **_making(record))
-            destination = self.root / source.name
-            if destination.is_file() and sha256_of(destination) == stored.sha256:
-                return self.records.add(stored, destination.stat().st_mtime_ns)
+            look = look_at(self.root, _facts(stored))
+            if look.there:
+                return self.records.add(stored, look.seen)
+            self._require_open(stored)
             return self._place(source, stored, Path(folder))
+
+    def _require_open(self, new: StoredWheel) -> None:
+        """Raise `JobError` if its project takes no new files (PEP 792)."""
+        mark = self.records.marks().get(new.name, UNMARKED)
+        known = self.records.by_filename(new.filename)
+        if mark.status in (Status.ARCHIVED, Status.QUARANTINED) and (known is None or known.published_at is None):
+            why = f" ({mark.reason})" if mark.reason else ""
+            raise JobError(
+                f"{new.filename} is not taken in: {new.name} is {mark.status}{why}",
+                hint=f"`whb mark {new.name} active` opens it again",
+            )
 
     def _with_free_name(self, wheel: Path, record: StoredWheel, folder: Path) -> Path:
         """The wheel under a name that stands for no other content: its own, or one with a build tag."""
@@ -171,7 +173,11 @@ class Wheelhouse:
     def _has_namesake(self, wheel: Path) -> bool:
         """Whether a wheel is here that differs in the spelling of its name alone: installers would take either."""
         parsed = parse_wheel_filename(wheel.name)
-        return any(w.filename != wheel.name and parse_wheel_filename(w.filename) == parsed for w in self.wheels())
+        return any(
+            facts.filename != wheel.name and parse_wheel_filename(facts.filename) == parsed
+            for facts in self.records.facts([parsed[0]])
+            if (self.root / facts.filename).is_file()
+        )
 
     def _is_taken(self, wheel: Path) -> bool:
         """Whether this name stands for other content: in the record of a wheel that clients know, or on the disk."""
@@ -185,39 +191,27 @@ class Wheelhouse:
         temporary, sidecar = folder / "wheel", folder / "metadata"
         disk.write(sidecar, metadata_of(source))
         disk.copy(source, temporary)
-        stored = self.records.add(stored, temporary.stat().st_mtime_ns)
+        beside = sidecar.stat()
+        stored = self.records.add(stored, Seen(temporary.stat().st_mtime_ns, beside.st_mtime_ns, beside.st_size))
         disk.rename(sidecar, self.root / f"{stored.filename}.metadata")
         disk.rename(temporary, self.root / stored.filename)
         return stored
 
-    def _note_times(self, sound: Iterable[str], noted: Mapping[str, int]) -> None:
-        found = {name: (self.root / name).stat().st_mtime_ns for name in sound}
-        changed = {name: time for name, time in found.items() if noted.get(name) != time}
-        if changed:
-            self.records.set_times(changed)
+    def _note(self, records: Iterable[Facts], looks: Mapping[str, Look]) -> None:
+        news = [
+            facts
+            for facts in records
+            if looks[facts.filename].trouble is Trouble.CHANGED or looks[facts.filename].seen != facts.seen
+        ]
+        if news:
+            self.records.note_changes({facts.name for facts in news})
+            self.records.set_seen({facts.filename: looks[facts.filename].seen for facts in news})
 
-    def _trouble(self, wheel: StoredWheel, known_good: int | None) -> Trouble | None:
-        path = self.root / wheel.filename
-        try:
-            status = path.stat()
-            sidecar = path.with_name(f"{path.name}.metadata")
-            if not sidecar.is_file() or sha256_of(sidecar) != wheel.metadata_sha256 or status.st_size != wheel.size:
-                return Trouble.CHANGED
-            if status.st_mtime_ns == known_good or sha256_of(path) == wheel.sha256:
-                return None
-        except FileNotFoundError:
-            return Trouble.MISSING if wheel.published_at else None  # else its admission was interrupted
-        return Trouble.CHANGED
 
-    def _problem(self, filename: str, trouble: Trouble) -> Problem:
-        path = self.root / filename
-        remedy = {
-            Trouble.MISSING: "build again to have it back",
-            Trouble.CHANGED: f"remove it (rm {path}) and run the same command again: it is fetched or built anew",
-            Trouble.FOREIGN: "whb did not put it there and does not publish it, but pip's --find-links would see it: "
-            "move it away",
-        }[trouble]
-        return Problem(path=path, trouble=trouble, remedy=remedy)
+def _require_unchanged(problems: Iterable[Problem]) -> None:
+    changed = [problem for problem in problems if problem.trouble is Trouble.CHANGED]
+    if changed:
+        raise DamagedError("; ".join(f"{p.path} is damaged" for p in changed), hint=changed[0].remedy)
 
 
 def record_of(wheel: Path, **making: Any) -> StoredWheel:
@@ -275,6 +269,18 @@ def metadata_of(wheel: Path) -> bytes:
         if info.file_size > _MAX_METADATA_BYTES:
             raise JobError(f"{wheel.name} has {info.file_size} bytes of METADATA; that is no honest file")
         return b"".join(archive.read(opened, info))
+
+
+def _facts(wheel: StoredWheel) -> Facts:
+    return Facts(
+        filename=wheel.filename,
+        name=wheel.name,
+        sha256=wheel.sha256,
+        size=wheel.size,
+        metadata_sha256=wheel.metadata_sha256,
+        published=wheel.published_at is not None,
+        seen=Seen(),
+    )
 
 
 def _making(record: StoredWheel) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""The look at the files of the wheelhouse: is each wheel, with its sidecar, what its record says?
+
+A file whose size and modification time are as noted is taken for right; any other is hashed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.wheelhouse.records import Seen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wheelhouse_builder.wheelhouse.records import Facts
+
+
+class Trouble(StrEnum):
+    """What can be wrong with a file of the wheelhouse."""
+
+    MISSING = "missing"  # it was published, and there is no file
+    CHANGED = "changed"  # the content is not what the record says
+    FOREIGN = "foreign"  # there is a wheel, and no record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is not as it should be, and what to do about it."""
+
+    path: Path
+    trouble: Trouble
+
+    @property
+    def remedy(self) -> str:
+        """What to do next."""
+        return {
+            Trouble.MISSING: "build again to have it back",
+            Trouble.CHANGED: f"remove it (rm {self.path}) and run the same command again: it is fetched or built anew",
+            Trouble.FOREIGN: "whb did not put it there and does not publish it, but pip's --find-links would see it: "
+            "move it away",
+        }[self.trouble]
+
+    def __str__(self) -> str:
+        return f"{self.path} is {self.trouble}: {self.remedy}"
+
+
+class Look(NamedTuple):
+    """What was found of one wheel."""
+
+    there: bool  # both files, and right
+    trouble: Trouble | None
+    seen: Seen  # to be noted; nothing is known of a file that is gone or wrong
+
+
+def look_at(root: Path, facts: Facts, *, thorough: bool = False) -> Look:
+    """Look at the two files of a wheel. A record without a file that was never published is no trouble."""
+    wheel = root / facts.filename
+    try:
+        status = wheel.stat()
+    except FileNotFoundError:  # its admission was interrupted, or someone removed it
+        return Look(False, Trouble.MISSING if facts.published else None, Seen())
+    try:
+        sidecar = wheel.with_name(f"{facts.filename}.metadata")
+        beside = sidecar.stat()
+        seen = Seen(status.st_mtime_ns, beside.st_mtime_ns, beside.st_size)
+        if status.st_size != facts.size:
+            return Look(False, Trouble.CHANGED, Seen())
+        known = Seen() if thorough else facts.seen
+        if seen[1:] != known[1:] and sha256_of(sidecar) != facts.metadata_sha256:
+            return Look(False, Trouble.CHANGED, Seen())
+        if seen.mtime_ns != known.mtime_ns and sha256_of(wheel) != facts.sha256:
+            return Look(False, Trouble.CHANGED, Seen())
+    except FileNotFoundError:
+        return Look(False, Trouble.CHANGED, Seen())
+    return Look(True, None, seen)
