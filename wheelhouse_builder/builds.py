@@ -1,7 +1,8 @@
 """The build cache: what was built on this machine, by request key, for any wheelhouse to take.
 
-One folder a build: the repaired wheel, its build requirements with hashes, the log, and a small JSON file that is written
-last, so that a folder without it is no build. Nothing here is proved to import; admission to a wheelhouse asks for that.
+One folder a build: the repaired wheel, its build requirements with hashes, the log, and a small JSON file that is
+written last, so that a folder without it is no build. Nothing here is proved to import; admission to a wheelhouse asks
+for that.
 """
 
 from __future__ import annotations

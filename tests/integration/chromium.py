@@ -50,7 +50,7 @@ class Browser:
         self.driver.get(url)
 
     def complaints(self) -> list[str]:
-        """What the console says since the last time: errors, what the policy of the page forbade, what was not found."""
+        """What the console said since the last time: errors, what the policy forbade, what was not found."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium
 
     def run(self, script: str, *arguments: object) -> Any:

@@ -156,7 +156,9 @@ def test_a_yank_and_a_failure_are_told(browser: Browser, base: str) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("page", PAGES)
-def test_nobody_is_kept_out(browser: Browser, house: Wheelhouse, test_dir: Path, page: str, size: Any, dark: bool) -> None:
+def test_nobody_is_kept_out(
+    browser: Browser, house: Wheelhouse, test_dir: Path, page: str, size: Any, dark: bool
+) -> None:
     """axe-core finds nothing; no page is wider than the screen."""
     browser.look_as(size, dark=dark)
     browser.open(f"{house.root.as_uri()}/{page}")
@@ -167,7 +169,9 @@ def test_nobody_is_kept_out(browser: Browser, house: Wheelhouse, test_dir: Path,
         "axe.run(document, {resultTypes: ['violations']}).then(arguments[0], error => arguments[0](String(error)))"
     )
     assert len(found["passes"]) > 20
-    told = [(rule["id"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]]
+    told = [
+        (rule["id"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]
+    ]
     assert told == []
 
 

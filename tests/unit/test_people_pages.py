@@ -142,8 +142,8 @@ def test_every_link_of_a_page_leads_somewhere() -> None:
 
 def test_a_cell_says_its_standing_in_words() -> None:
     words = Page(about(BUILT, FETCHED)).words
-    assert f"arm64 {DASH} missing ✓ imported native {DASH} missing {DASH} missing" in words
-    assert f"amd64 {DASH} missing ○ not verified {DASH} missing {DASH} missing" in words
+    assert "arm64 missing imported native missing missing" in words
+    assert "amd64 missing not verified missing missing" in words
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.QUARANTINED])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from packaging.tags import Tag
+    from packaging.utils import BuildTag, NormalizedName
     from packaging.version import Version
 
 PYTHONS = tuple((3, minor) for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON[1] + 1))
@@ -93,8 +94,7 @@ class Cell(Generic[KeptWheel]):
 
 def coverage(wheels: Iterable[KeptWheel]) -> Mapping[Target, Cell[KeptWheel]]:
     """A cell for every Python on every architecture that whb knows, in their order, from the wheels of one version."""
-    known = [(wheel, parse_wheel_filename(wheel.filename)) for wheel in wheels]
-    tagged = [(wheel, build, tags) for wheel, (_, _, build, tags) in known]
+    tagged = [(wheel, *parsed(wheel.filename)[2:]) for wheel in wheels]
     cells = {}
     for target in targets():
         ranks = _ranks(target)
@@ -138,6 +138,12 @@ def standing(verdicts: Iterable[Evidence]) -> Standing:
     return Standing.LOADER if checks else Standing.UNVERIFIED
 
 
+@lru_cache(maxsize=4096)
+def parsed(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozenset[Tag]]:
+    """The parts of a wheel's file name. A page asks for those of one wheel several times."""
+    return parse_wheel_filename(filename)
+
+
 @cache
 def _ranks(target: Target) -> dict[Tag, int]:
     return {tag: rank for rank, tag in enumerate(target.tags)}
@@ -169,4 +175,4 @@ def _speaks_of(verdict: Evidence, wheel: Kept, target: Target) -> bool:
 
 
 def _is_for_stable_abi(wheel: Kept) -> bool:
-    return any(tag.abi == "abi3" for tag in parse_wheel_filename(wheel.filename)[-1])
+    return any(tag.abi == "abi3" for tag in parsed(wheel.filename)[-1])

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
-
+from wheelhouse_builder.index.coverage import parsed
 from wheelhouse_builder.index.summary import safe_url
-from wheelhouse_builder.index.web_page import Markup, duration_text, moment, size_text, tag, text
+from wheelhouse_builder.index.web_page import Markup, duration_text, moment, row, size_text, tag, text
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.target import Arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from packaging.tags import Tag
+
     from wheelhouse_builder.index.coverage import Evidence, Kept
 
-Row = tuple[str, list[Markup]]
 _PYTHONS = {"cp": "CPython", "py": "Python"}
 _CHECKS = {"import": "Import", "loader": "Loader"}
 _METHODS = {"native": "on a processor of its kind", "qemu": "under emulation", "static": "files read, nothing ran"}
 
 
-def provenance(wheel: Kept, *, link: Markup, log: str | None = None) -> Iterator[Row]:
+def provenance(wheel: Kept, *, link: Markup, log: str | None = None) -> Iterator[Markup]:
     """The rows of one wheel; `link` leads to its file, `log` is the URL of its build log, where one is kept."""
-    yield "File", [link]
-    yield "Size", [text(size_text(wheel.size), f" ({wheel.size:,} bytes)" if wheel.size >= 1000 else "")]
-    yield "sha256", [digest(wheel.sha256)]
-    yield "Installs on", [text(_machines(wheel.filename))]
+    yield row("File", link)
+    yield row("Size", size_text(wheel.size), f" ({wheel.size:,} bytes)" if wheel.size >= 1000 else "")
+    yield row("sha256", digest(wheel.sha256))
+    yield row("Installs on", _machines(parsed(wheel.filename)[-1]))
     if wheel.requires_python:
-        yield "Requires Python", [tag("code", wheel.requires_python)]
-    yield "Origin", [_origin(wheel)]
+        yield row("Requires Python", tag("code", wheel.requires_python))
+    yield row("Origin", _origin(wheel))
     if wheel.source_sha256:
-        yield "Source sha256", [digest(wheel.source_sha256)]
+        yield row("Source sha256", digest(wheel.source_sha256))
     if wheel.build_key:
-        yield "Build key", [digest(wheel.build_key)]
+        yield row("Build key", digest(wheel.build_key))
     if log:
-        yield "Build log", [tag("a", "Log of the build", href=log), text(" (gzip)")]
-    yield "Verified", [_verdicts(wheel.verdicts)] if wheel.verdicts else [text("not verified")]
+        yield row("Build log", tag("a", "Log of the build", href=log), " (gzip)")
+    yield row("Verified", _verdicts(wheel.verdicts) if wheel.verdicts else "not verified")
     if wheel.notes:
-        yield "Notes", [_list(map(text, wheel.notes))]
+        yield row("Notes", _list(map(text, wheel.notes)))
     if wheel.published_at:
-        yield "Published", [moment(wheel.published_at)]
+        yield row("Published", moment(wheel.published_at))
 
 
 def digest(value: str) -> Markup:
@@ -49,9 +50,9 @@ def digest(value: str) -> Markup:
     return tag("code", value, class_="digest")
 
 
-def _machines(filename: str) -> str:
-    """What the tags in the file name say, in words: `CPython 3.12 and newer (stable ABI), arm64, musl 1.2`."""
-    tags = parse_wheel_filename(filename)[-1]
+@lru_cache(maxsize=1024)
+def _machines(tags: frozenset[Tag]) -> str:
+    """What the tags say, in words: `CPython 3.12 and newer (stable ABI); arm64 with musl 1.2 or newer`."""
     stable = any(tag.abi == "abi3" for tag in tags)
     pythons = sorted({_python(tag.interpreter) for tag in tags})
     platforms = sorted({_platform(tag.platform) for tag in tags})
@@ -98,13 +99,12 @@ def _verdicts(verdicts: Iterable[Evidence]) -> Markup:
     return _list(map(_verdict, ordered))
 
 
+@lru_cache(maxsize=1024)  # many wheels were checked in the same way
 def _verdict(verdict: Evidence) -> Markup:
     passed = not verdict.problems
-    mark = tag("span", "✓" if passed else "✕", class_="mark", aria_hidden="true")
     said = text(
-        tag("span", mark, f" {_CHECKS.get(verdict.check, verdict.check)} ", class_="imported" if passed else "failed"),
-        "passed" if passed else "failed",
-        " for ",
+        tag("span", _CHECKS.get(verdict.check, verdict.check), class_=f"check {'imported' if passed else 'failed'}"),
+        f" {'passed' if passed else 'failed'} for ",
         tag("code", verdict.target),
         f", {_METHODS.get(verdict.method, verdict.method)}: {verdict.environment}",
     )

@@ -5,34 +5,39 @@ Pure: the same wheels give the same page. The page lies at `simple/<project>/abo
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from packaging.utils import parse_wheel_filename
-
-from wheelhouse_builder.index.coverage import PYTHONS, Cell, Kept, Standing, coverage, newest, standing
+from wheelhouse_builder.index.coverage import PYTHONS, Cell, Kept, Standing, coverage, newest, parsed, standing
 from wheelhouse_builder.index.model import Status
 from wheelhouse_builder.index.provenance import provenance
 from wheelhouse_builder.index.summary import Summary, summary_of
-from wheelhouse_builder.index.web_page import BASE, DASH, Markup, fragment, hidden, moment, page, size_text, tag, text
+from wheelhouse_builder.index.web_page import (
+    BASE,
+    Markup,
+    escaped,
+    fragment,
+    hidden,
+    moment,
+    page,
+    row,
+    size_text,
+    tag,
+    text,
+)
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from packaging.version import Version
 
     from wheelhouse_builder.index.model import Mark, Project
 
 _ROOT = "../../"
-_SYMBOLS = {
-    Standing.IMPORTED: "✓",
-    Standing.LOADER: "◐",
-    Standing.UNVERIFIED: "○",
-    Standing.FAILED: "✕",
-    Standing.MISSING: DASH,
-}
+_YANKED = text(" ", tag("span", "yanked", class_="badge"))
 _WORDS = {
     Standing.IMPORTED: "imported",
     Standing.LOADER: "loads",
@@ -99,66 +104,52 @@ def _status(mark: Mark) -> Markup:
 
 
 def _install(name: str, version: Version) -> Markup:
-    pin = f"{name}=={version}"
+    return Markup(_install_frame().replace("\0", escaped(f"{name}=={version}")))
+
+
+@cache
+def _install_frame() -> Markup:
+    """The lines that install a project, without its name and version."""
     base = tag("span", BASE, class_="base")
     lines = {
-        "pip": text("pip install --index-url ", base, f"/simple/ {pin}"),
-        "pip, from the flat page": text("pip install --no-index --find-links ", base, f"/links/index.html {pin}"),
-        "uv": text("uv pip install --default-index ", base, f"/simple/ {pin}"),
+        "pip": text("pip install --index-url ", base, "/simple/ \0"),
+        "pip, from the flat page": text("pip install --no-index --find-links ", base, "/links/index.html \0"),
+        "uv": text("uv pip install --default-index ", base, "/simple/ \0"),
         "Dockerfile, from a folder": text(
             "RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \\\n"
-            f"    pip install --no-cache-dir --no-index --find-links /wheelhouse {pin}"
+            "    pip install --no-cache-dir --no-index --find-links /wheelhouse \0"
         ),
     }
-    shown = [text(tag("dt", label), tag("dd", tag("pre", tag("code", line)))) for label, line in lines.items()]
     note = text(
-        tag(
-            "span", tag("code", BASE), " is the address of this index with a slash at its end. ", class_="unless-known"
-        ),
-        "Over plain ",
-        tag("code", "http://"),
-        " pip also wants ",
-        tag("code", "--trusted-host HOST"),
-        ".",
+        tag("span", tag("code", BASE), " is the address of this index. ", class_="unless-known"),
+        text("Over plain ", tag("code", "http://"), " pip also wants ", tag("code", "--trusted-host HOST"), "."),
     )
     return tag(
         "section",
         tag("h2", "Install", id="install"),
-        tag("dl", *shown, class_="install"),
+        tag("dl", *(row(label, tag("pre", tag("code", line))) for label, line in lines.items()), class_="install"),
         tag("p", note, class_="quiet"),
         aria_labelledby="install",
     )
 
 
+@cache
 def _legend() -> Markup:
-    entries = [
-        text(tag("dt", _mark(which), " ", _WORDS[which], class_=which), tag("dd", _MEANINGS[which]))
-        for which in Standing
-    ]
-    legend = tag("dl", *entries, class_="legend")
-    return tag("details", tag("summary", "What the table says"), legend, class_="help")
-
-
-def _mark(which: Standing) -> Markup:
-    return tag("span", _SYMBOLS[which], class_="mark", aria_hidden="true")
+    entries = [text(tag("dt", _WORDS[which], class_=which), tag("dd", _MEANINGS[which])) for which in Standing]
+    return tag("details", tag("summary", "What the table says"), tag("dl", *entries, class_="legend"), class_="help")
 
 
 def _version(version: Version, wheels: Sequence[Kept], logs: Container[str]) -> Markup:
     identifier = f"v{version}"
     reason = next((wheel.yanked for wheel in wheels if wheel.yanked is not None), None)
-    badge = [" ", tag("span", "yanked", class_="badge")] if reason is not None else []
     first = min((wheel.published_at for wheel in wheels if wheel.published_at), default=None)
-    told = [
-        *([moment(first, "%Y-%m-%d")] if first else []),
-        text(f"{len(wheels)} wheel{'s' * (len(wheels) != 1)}"),
-        text(size_text(sum(wheel.size for wheel in wheels))),
-    ]
+    told = f"{len(wheels)} wheel{'s' * (len(wheels) != 1)} · {size_text(sum(wheel.size for wheel in wheels))}"
     return text(
         "\n",
         tag(
             "section",
-            tag("h3", str(version), *badge, id=identifier),
-            tag("p", *_joined(told), class_="quiet"),
+            tag("h3", str(version), _YANKED if reason is not None else "", id=identifier),
+            tag("p", text(moment(first, "%Y-%m-%d"), " · ") if first else "", told, class_="quiet"),
             tag("p", tag("strong", "Yanked:"), " ", reason, class_="notice") if reason is not None else "",
             _matrix(version, coverage(wheels)),
             *[_wheel(wheel, logs) for wheel in wheels],
@@ -168,49 +159,48 @@ def _version(version: Version, wheels: Sequence[Kept], logs: Container[str]) -> 
     )
 
 
-def _joined(parts: Iterable[Markup]) -> Iterable[Markup]:
-    for number, part in enumerate(parts):
-        yield text(" · ", part) if number else part
-
-
 def _matrix(version: Version, cells: Mapping[Target, Cell[Kept]]) -> Markup:
-    pythons = [tag("th", hidden("Python "), f"{major}.{minor}", scope="col") for major, minor in PYTHONS]
-    head = tag("thead", tag("tr", tag("td", hidden("Architecture")), *pythons))
-    rows = []
-    for arch in Arch:
-        found = [_cell(cell) for target, cell in cells.items() if target.arch is arch]
-        rows.append(tag("tr", tag("th", arch.docker, scope="row"), *found))
+    rows = {arch: [tag("th", arch.docker, scope="row")] for arch in Arch}
+    for target, cell in cells.items():
+        rows[target.arch].append(_cell(cell))
     caption = tag("caption", f"{version}: architectures and Python versions", class_="heard")
-    return tag("table", caption, head, tag("tbody", *rows), class_="matrix")
+    body = tag("tbody", *(tag("tr", *found) for found in rows.values()))
+    return tag("table", caption, _matrix_head(), body, class_="matrix")
+
+
+@cache
+def _matrix_head() -> Markup:
+    pythons = [tag("th", hidden("Python "), f"{major}.{minor}", scope="col") for major, minor in PYTHONS]
+    return tag("thead", tag("tr", tag("td", hidden("Architecture")), *pythons))
 
 
 def _cell(cell: Cell[Kept]) -> Markup:
-    said = text(_mark(cell.standing), " ", tag("span", _WORDS[cell.standing], class_="word"))
-    how = {"qemu": "emulated"}.get(cell.method or "", cell.method)
-    if how:
-        said = text(said, " ", tag("small", how))
-    if cell.wheel is not None:
-        said = tag("a", said, href=fragment(cell.wheel.filename))
-    return tag("td", said, class_=cell.standing)
+    said = _said(cell.standing, cell.method)
+    if cell.wheel is None:
+        return tag("td", said, class_=cell.standing)
+    return tag("td", tag("a", said, href=fragment(cell.wheel.filename)), class_=cell.standing)
+
+
+@cache
+def _said(which: Standing, method: str | None) -> Markup:
+    how = {"qemu": "emulated"}.get(method or "", method)
+    return text(_WORDS[which], text(" ", tag("small", how)) if how else "")
 
 
 def _wheel(wheel: Kept, logs: Container[str]) -> Markup:
-    _, _, build, _ = parse_wheel_filename(wheel.filename)
-    seen = standing(wheel.verdicts)
+    build, seen, place = parsed(wheel.filename)[2], standing(wheel.verdicts), quote(wheel.filename)
     summary = tag(
         "summary",
         tag("span", wheel.filename, class_="file"),
-        " ",
-        tag("span", f"build {build[0]}{build[1]}", class_="badge plain") if build else "",
+        text(" ", tag("span", f"build {build[0]}{build[1]}", class_="badge plain")) if build else "",
         " ",
         tag("span", wheel.origin, class_="origin"),
         " ",
-        tag("span", _mark(seen), " ", _WORDS[seen], class_=f"seen {seen}"),
+        tag("span", _WORDS[seen], class_=f"seen {seen}"),
         " ",
         tag("span", size_text(wheel.size), class_="size"),
     )
-    link = tag("a", wheel.filename, href=f"{_ROOT}{quote(wheel.filename)}")
-    log = f"{_ROOT}browse/logs/{quote(wheel.filename)}.log.gz" if wheel.filename in logs else None
-    told = [text(tag("dt", label), tag("dd", *values)) for label, values in provenance(wheel, link=link, log=log)]
-    body = tag("div", tag("dl", *told), id=wheel.filename, class_="body")
+    link = tag("a", wheel.filename, href=f"{_ROOT}{place}")
+    log = f"{_ROOT}browse/logs/{place}.log.gz" if wheel.filename in logs else None
+    body = tag("div", tag("dl", *provenance(wheel, link=link, log=log)), id=wheel.filename, class_="body")
     return text("\n", tag("details", summary, body, class_="wheel"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from packaging.metadata import RawMetadata, parse_email
 
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _LONGEST = 200  # characters of a summary or licence: the field is one line, but nobody holds it to that
 _HOME = ("homepage", "home", "source", "repository", "documentation", "changelog")
 _MOST_LINKS = 4
@@ -21,9 +24,11 @@ class Summary:
     links: tuple[tuple[str, str], ...] = ()  # label, URL
 
 
+@lru_cache(maxsize=1)
 def summary_of(metadata: bytes) -> Summary:
     """Read METADATA, however odd it is: what cannot be read is missing."""
-    raw, _ = parse_email(metadata)
+    headers = _END_OF_HEADERS.split(metadata, maxsplit=1)[0]  # what follows, the description, is the larger part
+    raw, _ = parse_email(headers)
     return Summary(text=_line(raw.get("summary")), licence=_licence(raw), links=_links(raw))
 
 

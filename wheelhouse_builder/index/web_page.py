@@ -1,13 +1,14 @@
 """The frame of the pages for people, and the small pieces that they share.
 
 Pages are static: no script is needed to read them, all links are relative, so they work from a folder, a bucket or
-behind any prefix. Text becomes markup in `tag` and `text` alone, which escape it; a policy in each page forbids scripts
+behind any prefix. Text becomes markup in `tag`, `text` and `escaped` alone; a policy in each page forbids scripts
 and styles that do not come from the two files beside the list.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -22,27 +23,42 @@ ASSETS = ("style.css", "script.js")
 _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; base-uri 'none'; form-action 'self'"
 
 
+_is_special = re.compile("[&<>\"']").search
+
+
 class Markup(str):
     """Text that is markup already."""
 
     __slots__ = ()
 
 
+def escaped(said: str) -> str:
+    """The text with its special characters as references, in an attribute too."""
+    return escape(said) if _is_special(said) else said
+
+
 def text(*parts: str) -> Markup:
     """The parts as markup, one after the other; those that are none yet are escaped."""
-    return Markup("".join(part if isinstance(part, Markup) else escape(part) for part in parts))
+    return Markup("".join([part if part.__class__ is Markup else escaped(part) for part in parts]))
 
 
 def tag(name: str, *parts: str, **attributes: str | bool | None) -> Markup:
     """An element. `class_` is `class`, `aria_label` is `aria-label`; what is None or False is left out."""
-    written = []
+    written = name
     for key, value in attributes.items():
-        attribute = key.rstrip("_").replace("_", "-")
-        if value is True:
-            written.append(f" {attribute}")
-        elif value is not None and value is not False:
-            written.append(f' {attribute}="{escape(value)}"')
-    return Markup(f"<{name}{''.join(written)}>{text(*parts)}</{name}>")
+        if value is not None and value is not False:
+            written += f" {_attribute(key)}" if value is True else f' {_attribute(key)}="{escaped(value)}"'
+    return Markup(f"<{written}>{text(*parts)}</{name}>")
+
+
+@cache
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+def row(label: str, *values: str) -> Markup:
+    """One entry of a description list."""
+    return Markup(f"<dt>{escaped(label)}</dt><dd>{text(*values)}</dd>")
 
 
 def hidden(*parts: str) -> Markup:
@@ -55,24 +71,30 @@ def page(title: str, *content: str, root: str, query: str = "", partial: bool = 
 
     `query` is in the search field; `partial` says that the page shows only what the query found.
     """
+    before_title, before_query, after_query, footer = _frame(root)
+    main = tag("main", "\n", *content, id="content", data_partial=partial)
+    return text(before_title, title, before_query, query, after_query, main, footer)
+
+
+@cache
+def _frame(root: str) -> tuple[Markup, ...]:
+    """What is around the title, the query and the content of a page."""
     browse = f"{root}browse/"
     head = Markup(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n"
+        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f'<link rel="icon" href="data:,">\n<link rel="stylesheet" href="{browse}style.css">\n'
-        f'<script src="{browse}script.js" defer></script>\n</head>\n<body>\n'
+        f'<script src="{browse}script.js" defer></script>\n<title>\0</title>\n</head>\n<body>\n'
     )
-    main = tag("main", "\n", *content, id="content", data_partial=partial)
-    return text(head, _banner(browse, query), "\n", main, "\n", _footer(root), "\n", Markup("</body>\n</html>\n"))
+    frame = text(head, _banner(browse), "\n\0\n", _footer(root), Markup("\n</body>\n</html>\n"))
+    return tuple(map(Markup, frame.split("\0")))
 
 
-def _banner(browse: str, query: str) -> Markup:
+def _banner(browse: str) -> Markup:
     field = Markup(
-        f'<input type="search" id="q" name="q" value="{escape(query)}" autocomplete="off" spellcheck="false"'
+        '<input type="search" id="q" name="q" value="\0" autocomplete="off" spellcheck="false"'
         ' placeholder="Search projects">'
     )
     search = tag(
@@ -125,6 +147,7 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+@lru_cache(maxsize=1024)  # what is published together has one time
 def moment(when: datetime, form: str = "%Y-%m-%d %H:%M UTC") -> Markup:
     """A time (UTC) for people and for programs."""
     return tag("time", when.strftime(form), datetime=when.strftime("%Y-%m-%dT%H:%M:%SZ"))
