@@ -55,7 +55,7 @@ class Browser:
 
     def run(self, script: str, *arguments: object) -> Any:
         """The value of a script."""
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]  # selenium
+        return self.driver.execute_script(script, *arguments)
 
     def texts(self, selector: str) -> list[str]:
         """The text that can be seen of each element that can be."""

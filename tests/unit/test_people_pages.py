@@ -352,8 +352,8 @@ def test_pages_share_their_assets() -> None:
     page = Page(about(BUILT))
     assert "../../browse/style.css" in page.links
     assert '<script src="../../browse/script.js" defer>' in about(BUILT)
-    assert b"url(" not in found["browse/style.css"]
-    assert b"http" not in b"".join(found.values())
+    assert "url(" not in found["browse/style.css"]
+    assert "http" not in "".join(found.values())
 
 
 def test_pieces() -> None:

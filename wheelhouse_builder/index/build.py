@@ -64,12 +64,13 @@ def render_project(
 
 
 def list_pages(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The pages that list all projects, by relative path; `summaries` by name."""
+    """The pages that list all projects and what pages for people share, by relative path; `summaries` by name."""
     ordered = dict(sorted(summaries.items()))
     return {
         "simple/index.html": render_html.project_list(ordered),
         "simple/index.v1_json": render_json.project_list(ordered),
         "browse/index.html": render_browse.browse_page(ordered),
+        **render_browse.assets(),
     }
 
 

@@ -31,7 +31,9 @@ _PATCHES = (0, 99)  # `>=3.11.4` is for Python 3.11, and so is `<3.11.5`
 
 
 class Evidence(Protocol):
-    """One check of a wheel (`verify.verdict.Verdict`)."""
+    """One check of a wheel (`verify.verdict.Verdict`): a value, so it has a hash."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def check(self) -> str: ...

@@ -72,7 +72,7 @@ def _ranges(pythons: Sequence[tuple[int, int]]) -> str:
     return ", ".join(DASH.join(f"{major}.{minor}" for major, minor in pair) for pair in ends)
 
 
-def assets() -> dict[str, bytes]:
+def assets() -> dict[str, str]:
     """The files that the pages for people share, by relative path."""
     return {f"browse/{name}": asset(name) for name in ASSETS}
 

@@ -118,9 +118,9 @@ def _footer(root: str) -> Markup:
 
 
 @cache
-def asset(name: str) -> bytes:
+def asset(name: str) -> str:
     """One of `ASSETS`."""
-    return files(__package__).joinpath("data", name).read_bytes()
+    return files(__package__).joinpath("data", name).read_text(encoding="utf-8")
 
 
 def fragment(identifier: str) -> str:
