@@ -18,6 +18,7 @@ from elftools.elf.sections import SymbolTableSection
 from elftools.elf.segments import InterpSegment
 
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.files import reading_zip
 from wheelhouse_builder.target import Arch
 
 if TYPE_CHECKING:
@@ -71,18 +72,14 @@ def wheel_elf_files(wheel: Path) -> Iterator[tuple[str, ElfFile]]:
 
     A large member is spooled to a temporary file. Raises `JobError` for a damaged wheel or a damaged ELF file in it.
     """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.infolist():
-                if (elf := _read_member(archive, member)) is not None:
-                    yield member.filename, elf
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise JobError(f"{wheel.name} is damaged: {error}", hint="fetch or build it again") from error
-    except JobError as error:
-        raise JobError(f"{wheel.name}: {error.message}", hint=error.hint) from error
+    damaged = reading_zip(f"{wheel.name} is damaged", hint="fetch or build it again")
+    with damaged, zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            if (elf := _read_member(archive, member, wheel.name)) is not None:
+                yield member.filename, elf
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ElfFile | None:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, wheel: str) -> ElfFile | None:
     with archive.open(member) as stream, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         head = stream.read(len(MAGIC))
         if head != MAGIC:
@@ -93,7 +90,9 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ElfFile |
         try:
             return read_elf(spool)
         except JobError as error:
-            raise JobError(f"{member.filename}: {error.message}", hint="fetch or build the wheel again") from error
+            raise JobError(
+                f"{wheel}: {member.filename}: {error.message}", hint="fetch or build the wheel again"
+            ) from error
 
 
 def _read(elf: ELFFile) -> ElfFile:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import lzma
 import os
+import struct
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from wheelhouse_builder.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHUNK_BYTES = 1 << 20  # read at a time: nothing is held in memory whole
 
@@ -24,6 +32,31 @@ def sha256_of(path: Path) -> str:
     """The digest of a file, in hexadecimal. Raises `OSError`."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# What `zipfile` and the decompressors under it meet a damaged file with; NotImplementedError is a RuntimeError.
+_ZIP_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    OSError,
+)
+
+
+@contextlib.contextmanager
+def reading_zip(what: str, *, hint: str | None = None) -> Iterator[None]:
+    """Tell that a zip file is damaged or encrypted as a `JobError`: `what`, and why. Raises `OSError` of the disk."""
+    try:
+        yield
+    except _ZIP_DAMAGE as error:
+        # bzip2 and a place before the start of the file are told as errors of the operating system, too
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise JobError(f"{what}: {error}", hint=hint) from error
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:

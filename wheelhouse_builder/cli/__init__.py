@@ -30,12 +30,19 @@ COMMANDS: Mapping[str, str] = {
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",
     "yank": "withdraw a version: only who pins it still gets it",
+    "publish": "copy a generation to an object store or a folder",
     "gc": "remove generations and wheels that nothing needs",
+    "check": "test any index for conformance, ours or another's",
+    "serve": "the index over HTTP",
+    "token": "make a token that may read, publish or see the metrics",
+    "client-config": "ready-made settings for pip, uv, Docker and web servers",
     "doctor": "what this machine can build, what is missing, and how to get it",
 }
 # Which extra of the distribution carries a module that an installation may lack (pyproject.toml).
 _EXTRAS: Mapping[str, frozenset[str]] = {
-    "server": frozenset({"starlette", "uvicorn"}),
+    "server": frozenset({"argon2", "bcrypt", "httptools", "prometheus_client", "python_multipart", "starlette"})
+    | frozenset({"uvicorn", "uvloop"}),
+    "remote": frozenset({"boto3", "botocore"}),
     "dask": frozenset({"dask", "distributed"}),
     "build": frozenset(
         {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
@@ -118,7 +125,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Command:
-    return cast("Command", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Command", importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
 def _top_parser() -> Parser:

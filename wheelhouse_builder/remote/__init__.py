@@ -1,1 +1,1 @@
-"""A generation in an object store: copied objects first, pages last, verified, and never over different content."""
+"""A generation beyond this machine: wheels first, pages last, verified, and never over different content."""

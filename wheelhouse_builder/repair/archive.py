@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError
-from wheelhouse_builder.files import CHUNK_BYTES, EARLIEST_EPOCH, MAX_MEMBERS, MAX_UNPACKED_BYTES
+from wheelhouse_builder.files import CHUNK_BYTES, EARLIEST_EPOCH, MAX_MEMBERS, MAX_UNPACKED_BYTES, reading_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
     Raises `JobError` for a name that leaves the folder or is not plain, a link, a name given twice or to a folder too,
     and for more members or bytes than any wheel has (`MAX_MEMBERS`, `MAX_UNPACKED_BYTES`).
     """
-    files = [info for info in archive.infolist() if not info.is_dir()]
+    files = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(files) > MAX_MEMBERS or sum(info.file_size for info in files) > MAX_UNPACKED_BYTES:
         raise JobError(f"{wheel.name} unpacks to more than a wheel may hold")
     seen: set[str] = set()
@@ -62,20 +62,16 @@ def is_plain(name: str) -> bool:
 
 def open_wheel(wheel: Path) -> zipfile.ZipFile:
     """Open a wheel for reading. Raises `JobError` when it is no zip file."""
-    try:
+    with reading_zip(f"{wheel.name} is not a readable zip file"):
         return zipfile.ZipFile(wheel)
-    except zipfile.BadZipFile as error:
-        raise JobError(f"{wheel.name} is not a readable zip file: {error}") from None
 
 
 def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """The content of a member, in chunks. Raises `JobError` when it is damaged or encrypted."""
-    try:
-        with archive.open(info) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise JobError(f"{info.filename!r} in {Path(str(archive.filename)).name} cannot be read: {error}") from None
+    what = f"{info.filename!r} in {Path(str(archive.filename)).name} cannot be read"
+    with reading_zip(what), archive.open(info) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 def unpack(wheel: Path, destination: Path) -> None:

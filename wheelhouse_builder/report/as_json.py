@@ -26,7 +26,7 @@ Data = dict[str, object]
 
 
 def dump(kind: str, content: Mapping[str, object]) -> str:
-    """One document: `kind` is report, plan, verdicts, doctor, settings, index, generations, garbage or error."""
+    """One document: `kind` is report, plan, verdicts, doctor, settings, index, copied, generations, garbage, error."""
     return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNIX = "unix"  # the peers of a Unix socket, as a trusted proxy
+_NO_PREFIX = {".", "..", "simple", "links", "browse", "legacy", "healthz", "readyz", "metrics"}  # they would be hidden
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _PATTERN = re.compile(r"[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?")
 
@@ -36,8 +37,8 @@ def _parse_port(text: str) -> int:
 
 
 def _parse_prefix(text: str) -> str:
-    if not _PREFIX.fullmatch(text) or {".", ".."} & set(text.split("/")):
-        raise UsageError(f"{text!r} is not a path of a URL", hint="write it as /wheels")
+    if not _PREFIX.fullmatch(text) or _NO_PREFIX & set(text.split("/")):
+        raise UsageError(f"{text!r} cannot be the prefix of the server's paths", hint="write it as /wheels")
     return text.rstrip("/")
 
 
@@ -129,7 +130,7 @@ class ServeSettings:
         default=(),
         metadata=declare(
             many_of(Kind(parse=_parse_proxy, what="")),
-            "a proxy whose X-Forwarded-For and X-Forwarded-Proto are believed",
+            "a proxy whose X-Forwarded-For is believed",
             "--trusted-proxy",
             metavar="NETWORK",
         ),
@@ -146,6 +147,9 @@ class ServeSettings:
     upload: bool = field(
         default=False,
         metadata=declare(SWITCH, "take uploads of twine and uv publish (scope publish)", "--upload"),
+    )
+    max_upload: int = field(
+        default=1 << 30, metadata=declare(COUNT, "bytes that an uploaded wheel may have (default: 1 GiB)")
     )
     upstream: str | None = field(
         default=None,

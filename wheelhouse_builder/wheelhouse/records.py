@@ -76,7 +76,7 @@ class StoredWheel:
     size: int  # bytes
     metadata_sha256: str  # of its METADATA, which lies beside it as `<filename>.metadata`
     requires_python: str | None = None
-    origin: str  # "fetched" or "built"
+    origin: str  # "fetched", "built" or "uploaded"
     url: str | None = None  # where it was fetched from
     source_sha256: str | None = None  # of the sdist or source tree that it was built from
     request_key: str | None = None  # all that shapes the build, before its build requirements are known
@@ -128,6 +128,8 @@ class Records:
 
     def of_projects(self, names: Iterable[NormalizedName]) -> tuple[StoredWheel, ...]:
         """The records of the wheels that are kept of these projects, by file name."""
+        if not self.path.exists():
+            return ()
         query = f"{_SELECT} WHERE NOT collected AND {_NAMED} ORDER BY filename"
         with self._open() as connection:
             return tuple(map(_load, connection.execute(query, {"names": json.dumps(list(names))})))
@@ -138,6 +140,11 @@ class Records:
             rows = connection.execute(f"{_SELECT} WHERE filename = ?", (filename,))
             row = rows.fetchone()
         return None if row is None else _load(row)
+
+    def names(self) -> frozenset[str]:
+        """Every project that has or had a wheel here."""
+        with self._open() as connection:
+            return frozenset(row["name"] for row in connection.execute("SELECT DISTINCT name FROM wheels"))
 
     def add(self, wheel: StoredWheel, seen: Seen) -> StoredWheel:
         """Write a record, in place of one of the same file name; the time of first publication stays."""

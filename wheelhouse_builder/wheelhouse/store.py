@@ -176,7 +176,7 @@ class Wheelhouse:
             return wheel
         if not built:
             raise JobError(
-                f"{wheel.name} is in {self.root} with other content than was fetched now",
+                f"{wheel.name} is in {self.root} with other content",
                 hint="a name stands for one content for ever, clients hold its hash: find out which index changed "
                 "it, or use another wheelhouse",
             )

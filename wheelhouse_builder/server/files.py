@@ -1,0 +1,225 @@
+"""Wheels, their metadata and the texts beside the index.
+
+What is served is found among what was published: a wheel by its name in the JSON page of its project, anything else in
+the listing of its folder. No path is made from what a request says. Pages that clients still hold may be of an older
+generation, so a wheel that any kept one names is there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import stat
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from packaging.utils import InvalidWheelFilename, is_normalized_name, parse_wheel_filename
+from starlette.responses import FileResponse
+
+from wheelhouse_builder.server import ranges
+from wheelhouse_builder.server.conditional import status_of
+from wheelhouse_builder.server.documents import Document, packed, read_document
+from wheelhouse_builder.server.negotiation import Coding
+from wheelhouse_builder.server.replies import headers_of, note, send_document, send_text
+from wheelhouse_builder.wheelhouse import generations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
+
+    from wheelhouse_builder.server.replies import Policy
+    from wheelhouse_builder.server.snapshot import Snapshot
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+_log = logging.getLogger(__name__)
+_MAX_NAME = 255  # characters; no file system has longer names
+_CHUNK_BYTES = 256 << 10  # each is one trip to a thread; Starlette's 64 KiB halve the throughput
+_METADATA = ".metadata"
+_TEXTS = {
+    ".html": b"text/html; charset=utf-8",
+    ".txt": b"text/plain; charset=utf-8",
+    ".log": b"text/plain; charset=utf-8",
+    ".toml": b"application/toml",
+    ".json": b"application/json",
+    ".css": b"text/css; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a page of the index tells of a wheel."""
+
+    sha256: str
+    size: int
+    metadata_sha256: str | None
+
+
+async def send_wheel(
+    scope: Scope, receive: Receive, send: Send, name: str, snapshot: Snapshot, wheelhouse: Wheelhouse, policy: Policy
+) -> None:
+    """Answer a GET or HEAD for a wheel or its metadata: 200, 206, 304, 412, 416, or 404 if it is none of ours."""
+    wheel = name.removesuffix(_METADATA)
+    note(scope, route="file" if wheel == name else "metadata")
+    entry = entry_in(snapshot, wheel) or await asyncio.to_thread(_entry_in_older, wheelhouse, wheel)
+    if entry is None:
+        await send_text(scope, send, 404, "no such wheel is published", policy.text_headers)
+    elif wheel == name:
+        await _send_file(scope, receive, send, wheelhouse.root / wheel, entry, policy)
+    else:
+        await _send_metadata(scope, send, wheelhouse.root / name, entry, policy)
+
+
+def entry_in(snapshot: Snapshot, wheel: str) -> Entry | None:
+    """What the snapshot tells of a wheel, by its file name."""
+    project = _project_of(wheel)
+    page = snapshot.page_of(project) if project else None
+    return _entries(page.json.plain).get(wheel) if page and page.json else None
+
+
+def _project_of(wheel: str) -> str | None:
+    try:
+        name = parse_wheel_filename(wheel)[0] if len(wheel) <= _MAX_NAME else ""
+    except InvalidWheelFilename:
+        return None
+    return name if is_normalized_name(name) else None
+
+
+def _entry_in_older(wheelhouse: Wheelhouse, wheel: str) -> Entry | None:
+    """The newest of the kept generations that names a wheel."""
+    project = _project_of(wheel)
+    for generation in reversed(generations.all_generations(wheelhouse)) if project else ():
+        try:
+            page = (generation.path / "simple" / str(project) / "index.v1_json").read_bytes()
+            found = _entries(page).get(wheel)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # it never had the project, or was removed meanwhile
+        if found:
+            return found
+    return None
+
+
+@lru_cache(maxsize=256)
+def _entries(page: bytes) -> Mapping[str, Entry]:
+    """The wheels of a JSON page."""
+    return {
+        file["filename"]: Entry(
+            sha256=file["hashes"]["sha256"],
+            size=file["size"],
+            metadata_sha256=(file.get("core-metadata") or {}).get("sha256"),
+        )
+        for file in json.loads(page)["files"]
+    }
+
+
+async def _send_file(scope: Scope, receive: Receive, send: Send, path: Path, entry: Entry, policy: Policy) -> None:
+    """The wheel, whole or in ranges: Starlette's FileResponse, with what `ranges` says about its Range."""
+    try:
+        status = await asyncio.to_thread(os.lstat, path)
+    except OSError as error:
+        await _send_lost(scope, send, f"{path.name} is published and cannot be read: {error.strerror}", policy)
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+        await _send_lost(scope, send, f"{path.name} is published and is not what it was", policy)
+        return
+    etag = f'"sha256-{entry.sha256}"'.encode()
+    modified = formatdate(status.st_mtime, usegmt=True).encode()
+    headers = [(b"etag", etag), (b"last-modified", modified), (b"accept-ranges", b"bytes"), *policy.file_headers]
+    asked = headers_of(scope)
+    if (answer := status_of(asked, etag, modified)) != 200:
+        await send({"type": "http.response.start", "status": answer, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    try:
+        wanted = _range(scope["method"], asked, etag, modified, entry.size)
+    except ranges.Unsatisfiable:
+        told = (*headers, (b"content-range", f"bytes */{entry.size}".encode()))
+        await send_text(scope, send, 416, f"the file has {entry.size} bytes", told)
+        return
+    response = FileResponse(
+        path,
+        headers={name.decode(): value.decode() for name, value in headers},
+        media_type="application/octet-stream",
+        stat_result=status,
+    )
+    response.chunk_size = _CHUNK_BYTES
+    await response({**scope, "headers": [(b"range", wanted.encode())] if wanted else []}, receive, send)
+
+
+def _range(method: str, asked: Mapping[bytes, bytes], etag: bytes, modified: bytes, size: int) -> str | None:
+    """The ranges to send; None for the whole file."""
+    given = asked.get(b"range")
+    if method != "GET" or given is None or asked.get(b"if-range", etag) not in (etag, modified):
+        return None
+    return ranges.usable(given.decode("latin-1"), size)
+
+
+async def _send_metadata(scope: Scope, send: Send, path: Path, entry: Entry, policy: Policy) -> None:
+    """The sidecar; pip fails on one that is not what the page says, so it is looked at before it goes out."""
+    try:
+        status = await asyncio.to_thread(os.lstat, path)
+        body = await asyncio.to_thread(path.read_bytes) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        await _send_lost(scope, send, f"{path.name} is published and cannot be read: {error.strerror}", policy)
+        return
+    if hashlib.sha256(body).hexdigest() != entry.metadata_sha256:
+        await _send_lost(scope, send, f"{path.name} is published and is not what it was", policy)
+        return
+    document = Document({Coding.IDENTITY: packed(body)}, formatdate(status.st_mtime, usegmt=True).encode())
+    await send_document(scope, send, headers_of(scope), document, b"text/plain; charset=utf-8", policy.file_headers)
+
+
+async def _send_lost(scope: Scope, send: Send, what: str, policy: Policy) -> None:
+    """404 for what the index promises and the disk does not hold: never half of it, never something else."""
+    _log.error("%s: `whb index` says more", what)
+    await send_text(scope, send, 404, "the file is published, but it is gone or damaged", policy.text_headers)
+
+
+async def send_other(scope: Scope, send: Send, path: str, snapshot: Snapshot, policy: Policy) -> bool:
+    """Answer for a lock, a page for people or a log; False, and no answer, if the snapshot names none at `path`."""
+    try:
+        found = await asyncio.to_thread(_other, path, snapshot)
+    except (OSError, ValueError) as error:
+        note(scope, route="browse")
+        await _send_lost(scope, send, f"{path} is published and cannot be read: {error}", policy)
+        return True
+    if found is None:
+        return False
+    media_type, document = found
+    note(scope, route="lock" if path.endswith((".txt", ".toml")) else "browse")
+    await send_document(scope, send, headers_of(scope), document, media_type, (*policy.page_headers, snapshot.header))
+    return True
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, _: tuple[int, ...]) -> Document:
+    return read_document(path)
+
+
+def _other(path: str, snapshot: Snapshot) -> tuple[bytes, Document] | None:
+    """The text at a path of the URL, with its media type."""
+    file = snapshot.others.get(path) or _beside_a_page(path, snapshot)
+    media_type = _TEXTS.get(file.suffix) if file else None
+    return (media_type, _read(file, snapshot.identity)) if file and media_type else None
+
+
+def _beside_a_page(path: str, snapshot: Snapshot) -> Path | None:
+    """What lies beside the page of a project: its page for people, logs."""
+    folder, _, name = path.rpartition("/")
+    top, _, project = folder.rpartition("/")
+    if top != "/simple" or project not in snapshot.projects or name.startswith("index."):
+        return None
+    return next((found for found in _files(snapshot.generation.path / "simple" / project) if found.name == name), None)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as listing:
+        yield from (folder / entry.name for entry in listing if entry.is_file(follow_symlinks=False))

@@ -1,0 +1,74 @@
+"""Granian as the server: HTTP in Rust, files without copies (`http.response.pathsend`), HTTP/2 with TLS."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from granian._granian import SocketHolder
+from granian.constants import Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from wheelhouse_builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from wheelhouse_builder.server.tls import Tls
+
+_HEAD_MILLISECONDS = 15_000
+_HEAD_BYTES = 32 << 10
+_BACKLOG = 2048
+
+
+class _OnSocket(Server):
+    """Granian's embedded server, on a socket that is bound already."""
+
+    def listen_on(self, sock: socket.socket) -> None:
+        """Use it; it stays the caller's."""
+        is_unix = sock.family == socket.AF_UNIX
+        self._holder: Any = SocketHolder(sock.fileno(), is_unix, _BACKLOG)  # type: ignore[call-arg]  # not in the stub
+
+    def _init_shared_socket(self) -> None:
+        self._ssp, self._shd = None, self._holder
+        self._sfd = self._holder.get_fd()
+
+
+class GranianServer:
+    """Serves an application until `stop`."""
+
+    def __init__(self, app: ASGIApp, *, tls: Tls | None, drain_timeout: int, max_connections: int) -> None:
+        """As `UvicornServer`."""
+        self._tls = tls
+        self._server: Any = _OnSocket(
+            app,
+            interface=Interfaces.ASGI,
+            websockets=False,
+            backlog=_BACKLOG,
+            backpressure=max_connections,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
+            log_enabled=False,
+            ssl_cert=tls.cert if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+        self._server.workers_kill_timeout = drain_timeout
+
+    async def run_on(self, sockets: list[socket.socket]) -> None:
+        """Serve until stopped. Raises `UsageError` for more than one socket."""
+        if len(sockets) != 1:
+            raise UsageError(f"Granian listens on one socket, not on {len(sockets)}", hint="name one with --host")
+        sockets[0].listen(_BACKLOG)
+        self._server.listen_on(sockets[0])
+        try:
+            await self._server.serve()
+        except TimeoutError:  # what was running when the time to drain was over
+            return
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Take no new connections; end when the running requests are done, or `at_once`."""
+        if at_once:
+            for worker in self._server.wrks:
+                worker.kill()
+        self._server.stop()

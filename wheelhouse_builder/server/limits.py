@@ -1,0 +1,121 @@
+"""Limits of connections: uvicorn's protocol, and who is closed when there are too many or when they say nothing.
+
+uvicorn waits for the head of a request for ever, takes heads of any size, and its own limit of concurrency counts
+silent connections like those that ask for something: ten thousand of them would shut out everybody. Here a head has a
+time and a size, a client that stops reading has a time, and when descriptors run short the oldest idle connections go
+first. One sweep a second over all connections is cheaper than a timer for each request.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+HEAD_SECONDS = 15.0  # from the first byte (or the connection) to the end of the headers
+STALL_SECONDS = 60.0  # without anything being read of what we send
+KEEP_ALIVE_SECONDS = 65  # more than the 60 seconds of usual proxies, which must be the ones to close
+HEAD_BYTES = 32 << 10
+_SPARE_DESCRIPTORS = 128  # for files, the log, the listening sockets
+_SHED_SHARE = 0.05
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many descriptors as the system lets us; how many connections that is good for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Half of them, since a download needs two: the connection and the file.
+    return max(64, hard // 2 - _SPARE_DESCRIPTORS)
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    max_connections = 10_000  # of all together
+    head_since: float | None = None
+    stalled_since: float | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """A client is there."""
+        super().connection_made(transport)
+        self.head_since = self.loop.time()
+        self._head_bytes = 0
+        if len(self.connections) > self.max_connections:
+            shed(self.connections, self.max_connections)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone. Whoever answers its request learns it from the notes (`observe.Observed`)."""
+        if not self.idle:
+            self.cycle.scope.setdefault("whb", {})["gone"] = True  # type: ignore[typeddict-item]  # our own key
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and count it as long as the head is not complete."""
+        if self.head_since is None and self.idle:
+            self.head_since = self.loop.time()
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.refuse(431, b"the headers are too large\n")
+
+    def on_headers_complete(self) -> None:
+        """The head is there: refuse it or answer it."""
+        self.head_since = None
+        large = self._head_bytes > HEAD_BYTES and self._size_of_head() > HEAD_BYTES
+        self._head_bytes = 0
+        self.app = _headers_too_large if large else self.config.loaded_app
+        super().on_headers_complete()
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we send."""
+        self.stalled_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self.stalled_since = None
+        super().resume_writing()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn declares no None, and starts with it
+        return cycle is None or cycle.response_complete
+
+    def check(self, now: float) -> None:
+        """Close the connection if its time is over."""
+        if self.head_since is not None and now - self.head_since > HEAD_SECONDS:
+            if self._head_bytes:
+                self.refuse(408, b"the request did not come to its end\n")
+            else:
+                self.transport.abort()
+        elif self.stalled_since is not None and now - self.stalled_since > STALL_SECONDS:
+            self.transport.abort()
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Answer what never became a request, and close."""
+        head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+
+def shed(connections: set[Any], limit: int) -> None:
+    """Close the idle connections that said nothing for longest, a share of the limit at once."""
+    idle = [connection for connection in connections if connection.idle and not connection.transport.is_closing()]
+    idle.sort(key=lambda connection: connection.head_since or 0.0)
+    for connection in idle[: max(1, int(limit * _SHED_SHARE))]:
+        connection.transport.abort()
+
+
+async def _headers_too_large(scope: Any, receive: Any, send: Any) -> None:
+    body = b"the headers are too large\n"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
