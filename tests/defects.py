@@ -170,6 +170,10 @@ def _unpacked(answer: Answer) -> None:
         answer.headers["content-length"] = str(len(answer.body))
 
 
+def _silent_on_python(index: Index) -> None:
+    index.documents["other-thing"]["files"][0].pop("requires-python")
+
+
 def _upper_case_hash(index: Index) -> None:
     file = index.documents["demo"]["files"][0]
     file["hashes"]["SHA512"] = hashlib.sha512(index.files[file["filename"]]).hexdigest()
@@ -250,7 +254,6 @@ _MUTATIONS: dict[str, Callable[[Index], object]] = {
     "html.files.gpg-sig": page('data-gpg-sig="true"', 'data-gpg-sig="yes"'),
     "html.files.gpg-sig.all": page(' data-gpg-sig="true"', ""),
     "html.files.provenance": page('data-provenance="https://index.test', 'data-provenance="'),
-    "html.files.upload-time": page("data-upload-time", "data-time"),
     "html.status": page('content="active"', 'content="alive"'),
     "html.status.version": page('content="1.4"', 'content="1.3"'),
     "html.status.quarantined": page(
@@ -319,7 +322,7 @@ _MUTATIONS: dict[str, Callable[[Index], object]] = {
             not request.url.path.endswith("/") and "demo" not in request.url.path[8:] and "." not in request.url.path
         ),
     ),
-    "http.unnormalised": sent(_status(404), lambda request: request.url.path.lower() != request.url.path),
+    "http.unnormalised": sent(_status(500), lambda request: request.url.path.lower() != request.url.path),
     "http.unknown": sent(
         replaced(Answer(302, {"location": "https://elsewhere.test/"})), lambda request: "no-such" in request.url.path
     ),
@@ -357,6 +360,7 @@ _MUTATIONS: dict[str, Callable[[Index], object]] = {
     "files.size": told(lambda file: file.update({"size": file["size"] + 1})),
     "files.wheel": _damaged,
     "files.identity": lambda index: _other_content(index, Name="Name: another"),
+    "files.requires-python.told": _silent_on_python,
     "files.requires-python": lambda index: _other_content(index, **{"Requires-Python": "Requires-Python: >=3.9"}),
     "files.metadata": lambda index: index.files.pop(f"{WHEEL}.metadata"),
     "files.metadata.hash": lambda index: index.documents["demo"]["files"][0].update(

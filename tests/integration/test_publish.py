@@ -119,7 +119,7 @@ def house(tmp_path: Path) -> Wheelhouse:
     """demo 1.0, which needs base, in one generation."""
     house = Wheelhouse(tmp_path / "wheel house")
     add(house, "demo", requires=("base",))
-    add(house, "base")
+    add(house, "base", "1.0+a.1")  # a plus sign, which URLs write otherwise
     publish_all(house)
     return house
 
@@ -156,7 +156,7 @@ class Installer:
         )
         if done.returncode:
             return done.stderr
-        assert [path.name for path in target.glob("base-*.dist-info")] == ["base-1.0.dist-info"]
+        assert [path.name for path in target.glob("base-*.dist-info")] == ["base-1.0+a.1.dist-info"]
         return next(target.glob("demo-*.dist-info")).name.removeprefix("demo-").removesuffix(".dist-info")
 
 

@@ -145,6 +145,7 @@ VECTORS = (
         name="malformed",
         accept=";;,q=/,;q=x",
         allowed=_ANY | {"400", "406"},
+        level=Level.GOOD,
         needs=frozenset(),
         says="a field that cannot be parsed is the client's error, never one of the server",
         link=f"{_RFC}#section-15.6",

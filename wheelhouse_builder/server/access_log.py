@@ -45,10 +45,10 @@ def _second(number: int) -> str:
 def line_of(seen: Observation, now: float) -> str:
     """The line of a request that was over at `now`, in seconds since the epoch. `json.dumps` would be slow."""
     scope, notes = seen.scope, seen.notes
-    client = scope.get("client")
+    client = scope.get("client") or ("",)
     parts = [
         f'{{"time":"{_second(int(now))}.{int(now % 1 * 1000):03}Z","id":{quoted(seen.request_id)}',
-        f'"client":{quoted(client[0]) if client else "null"}',
+        f'"client":{quoted(client[0]) if client[0] else "null"}',
         f'"method":{quoted(scope["method"])},"path":{quoted(scope["path"][:_PATH_CHARACTERS])}',
         f'"status":{seen.status},"bytes":{seen.sent},"seconds":{seen.seconds:.6f}',
     ]

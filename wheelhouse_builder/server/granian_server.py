@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,32 @@ if TYPE_CHECKING:
 _HEAD_MILLISECONDS = 15_000
 _HEAD_BYTES = 32 << 10
 _BACKLOG = 2048
+_OLDEST_TLS = SSLProtocols.tls12
 
 
 class _OnSocket(Server):
     """Granian's embedded server, on a socket that is bound already."""
 
-    def listen_on(self, sock: socket.socket) -> None:
-        """Use it; it stays the caller's."""
-        is_unix = sock.family == socket.AF_UNIX
-        self._holder: Any = SocketHolder(sock.fileno(), is_unix, _BACKLOG)  # type: ignore[call-arg]  # not in the stub
+    sock: socket.socket
 
     def _init_shared_socket(self) -> None:
-        self._ssp, self._shd = None, self._holder
-        self._sfd = self._holder.get_fd()
+        """Nothing to bind."""
+
+    def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        """Each worker closes its descriptor in the end, so each gets one of its own."""
+        descriptor, is_unix = os.dup(self.sock.fileno()), self.sock.family == socket.AF_UNIX
+        self._shd: Any = SocketHolder(descriptor, is_unix, _BACKLOG)  # type: ignore[call-arg]  # not in the stub
+        super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # of Granian
+
+    async def _reload(self, spawn_target: Any, target_loader: Any) -> None:
+        """A new worker takes new connections, the old one finishes what it has. The embedded server lacks this."""
+        self.reload_signal = False
+        self.main_loop_interrupt.clear()
+        old = list(self.wrks)
+        self.wrks.clear()
+        self._spawn_workers(spawn_target, target_loader)
+        for worker in old:
+            worker.terminate()  # type: ignore[no-untyped-call]  # of Granian
 
 
 class GranianServer:
@@ -51,16 +65,18 @@ class GranianServer:
             log_enabled=False,
             ssl_cert=tls.cert if tls else None,
             ssl_key=tls.key if tls else None,
-            ssl_protocol_min=SSLProtocols.tls12,
+            ssl_protocol_min=_OLDEST_TLS,
         )
         self._server.workers_kill_timeout = drain_timeout
+        if tls:
+            tls.on_change = self._exchange_certificate
 
     async def run_on(self, sockets: list[socket.socket]) -> None:
         """Serve until stopped. Raises `UsageError` for more than one socket."""
         if len(sockets) != 1:
             raise UsageError(f"Granian listens on one socket, not on {len(sockets)}", hint="name one with --host")
         sockets[0].listen(_BACKLOG)
-        self._server.listen_on(sockets[0])
+        self._server.sock = sockets[0]
         try:
             await self._server.serve()
         except TimeoutError:  # what was running when the time to drain was over
@@ -71,4 +87,10 @@ class GranianServer:
         if at_once:
             for worker in self._server.wrks:
                 worker.kill()
+        self._server.sock.close()
         self._server.stop()
+
+    def _exchange_certificate(self) -> None:
+        assert self._tls is not None
+        self._server.build_ssl_context(self._tls.cert, self._tls.key, None, _OLDEST_TLS, None, [], False)
+        self._server.reload()

@@ -43,7 +43,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """A client is there."""
         super().connection_made(transport)
         self.head_since = self.loop.time()
-        self._head_bytes = 0
+        self._head_bytes = self._chunk_bytes = 0
         if len(self.connections) > self.max_connections:
             shed(self.connections, self.max_connections)
 
@@ -55,12 +55,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and count it as long as the head is not complete."""
-        if self.head_since is None and self.idle:
-            self.head_since = self.loop.time()
-        self._head_bytes += len(data)
+        self._chunk_bytes = len(data)
+        if self.head_since is not None:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.refuse(431, b"the headers are too large\n")
+
+    def on_message_begin(self) -> None:
+        """A head begins. What came before may be the body of a request that was answered already: an upload refused."""
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+        self._head_bytes = self._chunk_bytes
 
     def on_headers_complete(self) -> None:
         """The head is there: refuse it or answer it."""

@@ -1,81 +1,96 @@
-"""What Prometheus gets to see. A registry of our own: only what is ours, and as often as tests want."""
+"""What Prometheus gets to see: counted in plain integers, and made into metrics when somebody asks.
+
+All requests are counted in the thread of the event loop, so the locks of prometheus-client's own counters would be paid
+for nothing, at each request; its families, its registry and its text format are used as they are.
+"""
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 
 from wheelhouse_builder.server.observe import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
 
     from wheelhouse_builder.server.observe import Observation
-    from wheelhouse_builder.server.snapshot import Snapshot, Snapshots
+    from wheelhouse_builder.server.snapshot import Snapshots
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)  # pages are at the low end
-_GONE = "499"  # the client closed the connection, as nginx has it
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 600)  # pages are at the low end
+_BOUNDS = (*(str(float(bound)) for bound in SECONDS), "+Inf")
+_GONE = 499  # the client closed the connection, as nginx has it
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The counters of one combination of labels, looked up once."""
-
-    requests: Counter
-    sent: Counter
-    seconds: Histogram
+@dataclass(slots=True)
+class _Route:
+    sent: int = 0
+    seconds: float = 0.0
+    durations: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
 
 
 class Metrics:
-    """The metrics of one server: a listener of `Observed`, and the text for `/metrics`."""
+    """The metrics of one server: a listener of `Observed`, a collector of prometheus-client."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         """`snapshots` tells what is served when the metrics are asked for."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
         self._snapshots = snapshots
-        self.registry = CollectorRegistry()
-        labels = ("route", "format", "status")
-        self._requests = Counter("whb_requests", "Requests.", labels, registry=self.registry)
-        self._sent = Counter("whb_sent_bytes", "Bytes of bodies.", ("route",), registry=self.registry)
-        self._seconds = Histogram(
-            "whb_request_seconds", "Duration of requests.", ("route",), buckets=_SECONDS, registry=self.registry
-        )
-        self.connections = Gauge("whb_open_connections", "Connections that are open.", registry=self.registry)
-        self.in_progress = Gauge("whb_requests_in_progress", "Requests under way.", registry=self.registry)
-        self._series: dict[tuple[str, str, str], _Series] = {}
-        self._gauge("whb_generation", "Number of the generation.", lambda now: now.generation.number)
-        self._gauge("whb_projects", "Projects in the generation.", lambda now: len(now.projects))
-        # The time of a generation is that of its folder, the last part of its identity; no look at the disk.
-        self._gauge("whb_index_age_seconds", "Since publication.", lambda now: time.time() - now.identity[-1] / 1e9)
-        stale = Gauge("whb_index_stale", "1: what is published could not be loaded.", registry=self.registry)
-        stale.set_function(lambda: float(snapshots.problem is not None))
+        self._requests: dict[tuple[str, str, int], int] = defaultdict(int)
+        self._routes: dict[str, _Route] = defaultdict(_Route)
+        self.gauges: dict[
+            tuple[str, str], Callable[[], float]
+        ] = {}  # by name and help: what the server knows of itself
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def observe(self, seen: Observation) -> None:
         """Count one request."""
         notes = seen.notes
-        status = _GONE if seen.aborted else str(seen.status)
-        key = (notes.get("route", UNKNOWN), notes.get("format", ""), status)
-        series = self._series.get(key) or self._bind(key)
-        series.requests.inc()
-        series.sent.inc(seen.sent)
-        series.seconds.observe(seen.seconds)
+        name = notes.get("route", UNKNOWN)
+        self._requests[name, notes.get("format", ""), _GONE if seen.aborted else seen.status] += 1
+        route = self._routes[name]
+        route.sent += seen.sent
+        route.seconds += seen.seconds
+        route.durations[bisect_left(SECONDS, seen.seconds)] += 1
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """Everything in the exposition format that the scraper wants, and its content type."""
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(self._registry), content_type
 
-    def _bind(self, key: tuple[str, str, str]) -> _Series:
-        route = key[0]
-        series = _Series(self._requests.labels(*key), self._sent.labels(route), self._seconds.labels(route))
-        self._series[key] = series
-        return series
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        requests = CounterMetricFamily("whb_requests", "Requests.", labels=("route", "format", "status"))
+        for (name, form, status), count in sorted(self._requests.items()):
+            requests.add_metric((name, form, str(status)), count)
+        sent = CounterMetricFamily("whb_sent_bytes", "Bytes of bodies.", labels=("route",))
+        durations = HistogramMetricFamily("whb_request_seconds", "Duration of requests.", labels=("route",))
+        for name, route in sorted(self._routes.items()):
+            sent.add_metric((name,), route.sent)
+            buckets = list(zip(_BOUNDS, accumulate(route.durations), strict=True))
+            durations.add_metric((name,), buckets, sum_value=route.seconds)
+        yield from (requests, sent, durations)
+        for (name, text), value in self.gauges.items():
+            yield GaugeMetricFamily(name, text, value=value())
+        yield from self._index()
 
-    def _gauge(self, name: str, text: str, value: Callable[[Snapshot], float]) -> None:
-        gauge = Gauge(name, text, registry=self.registry)
-        gauge.set_function(lambda: math.nan if (now := self._snapshots.current) is None else value(now))
+    def _index(self) -> Iterator[Metric]:
+        stale = self._snapshots.problem is not None
+        yield GaugeMetricFamily("whb_index_stale", "1: what is published could not be loaded.", value=stale)
+        if (now := self._snapshots.current) is None:
+            return
+        yield GaugeMetricFamily("whb_generation", "Number of the generation.", value=now.generation.number)
+        yield GaugeMetricFamily("whb_projects", "Projects in the generation.", value=len(now.projects))
+        # The time of a generation is that of its folder, the last part of its identity; no look at the disk.
+        age = time.time() - now.identity[-1] / 1e9
+        yield GaugeMetricFamily("whb_index_age_seconds", "Since publication.", value=age)

@@ -37,8 +37,9 @@ class BehindProxy:
                 scope["root_path"] = self._root
                 inside = path == self._root or path.startswith(f"{self._root}/")
                 scope["path"] = path if inside else self._root + path
-            peer = scope["client"][0] if scope.get("client") else UNIX
-            if self._trusts(peer) and (client := self._client(scope)):
+            client = scope.get("client")
+            peer = client[0] if client else ""  # uvicorn has None for a Unix socket, Granian an empty address
+            if self._trusts(peer or UNIX) and (client := self._client(scope)):
                 scope["client"] = (client, 0)
         await self._app(scope, receive, send)
 

@@ -84,7 +84,7 @@ def _make_server(settings: Settings, service: Service) -> Server:
     from wheelhouse_builder.server.uvicorn_server import UvicornServer  # noqa: PLC0415 - as above
 
     server = UvicornServer(service.app, tls=service.tls, drain_timeout=serve.drain_timeout, max_connections=connections)
-    service.metrics.connections.set_function(lambda: server.connections)
+    service.metrics.gauges["whb_open_connections", "Connections."] = lambda: server.connections
     return server
 
 

@@ -67,7 +67,7 @@ def make_service(settings: Settings, complain: Callable[[str], None]) -> Service
 
     def observed(app: ASGIApp) -> ASGIApp:
         wrapper = Observed(app, listeners, max_requests=serve.max_requests)
-        metrics.in_progress.set_function(lambda: wrapper.in_progress)
+        metrics.gauges["whb_requests_in_progress", "Requests under way."] = lambda: wrapper.in_progress
         return wrapper
 
     app = make_app(
@@ -96,10 +96,12 @@ def make_service(settings: Settings, complain: Callable[[str], None]) -> Service
 
 def careless(serve: ServeSettings) -> list[str]:
     """What is dangerous about these settings, to be told loudly."""
-    if serve.uds is not None or serve.host == "localhost" or _is_loopback(serve.host):
-        return []
-    guarded = bool(serve.htpasswd or serve.tokens)
     warnings = []
+    if serve.upload and not serve.tokens:
+        warnings.append("--upload without --tokens: nobody may upload; `whb token NAME --scope publish` makes a token")
+    if serve.uds is not None or serve.host == "localhost" or _is_loopback(serve.host):
+        return warnings
+    guarded = bool(serve.htpasswd or serve.tokens)
     if not guarded:
         warnings.append(f"{serve.host} is more than this machine, and anybody may read: --tokens or --htpasswd")
     if not serve.tls_cert:
@@ -130,4 +132,5 @@ def _make_upload(settings: Settings, snapshots: Snapshots) -> ASGIApp:
     from wheelhouse_builder.server.upload import Uploads  # noqa: PLC0415 - needs all that verification needs
     from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR  # noqa: PLC0415
 
-    return Uploads(settings.wheelhouse, snapshots.refresh, musl_floor=settings.musl_floor or DEFAULT_FLOOR)
+    floor = settings.musl_floor or DEFAULT_FLOOR
+    return Uploads(settings.wheelhouse, snapshots.refresh, musl_floor=floor, max_bytes=settings.serve.max_upload)

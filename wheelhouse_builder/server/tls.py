@@ -9,6 +9,7 @@ from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.server.stamps import stamps_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -20,6 +21,7 @@ class Tls:
         self.cert, self.key = cert, key or cert
         self._stamp = stamps_of((self.cert, self.key))
         self.context = load(self.cert, self.key)
+        self.on_change: Callable[[], None] = lambda: None  # for a server that has a context of its own
 
     def refresh(self, *, force: bool = False) -> bool:
         """Read the files again if they changed; whether they were read. Raises `UsageError`, once for each change."""
@@ -29,6 +31,7 @@ class Tls:
         self._stamp = stamp
         load(self.cert, self.key)  # a pair that does not fit would leave the live context with half of it
         self.context.load_cert_chain(self.cert, self.key, _no_password)
+        self.on_change()
         return True
 
 

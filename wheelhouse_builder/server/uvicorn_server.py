@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 _TLS_SECONDS = 10.0  # for the handshake: before it there is no connection that could be swept
+_STRAGGLERS_SECONDS = 2.0  # for what runs on without its client, such as an upload that is being judged
 _TICKS = 10  # of uvicorn's main loop in a second
 
 
@@ -43,10 +44,9 @@ class UvicornServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=drain_timeout,
             )
         )
-        self._tls = tls
+        self._tls, self._drain_timeout = tls, drain_timeout
         LimitedProtocol.max_connections = max_connections
 
     @property
@@ -59,9 +59,15 @@ class UvicornServer(uvicorn.Server):
         await self._serve(sockets)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Take no new connections; end when the running requests are done, or `at_once`."""
+        """Take no new connections; end when the running requests are done or out of time, or `at_once`."""
         self.should_exit = True
-        self.force_exit = at_once
+        asyncio.get_running_loop().call_later(0 if at_once else self._drain_timeout, self._abort)
+
+    def _abort(self) -> None:
+        """Close what is open: whoever answers there stops by itself, soon."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        asyncio.get_running_loop().call_later(_STRAGGLERS_SECONDS, setattr, self, "force_exit", True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; unlike uvicorn's own, with a time limit for handshakes."""

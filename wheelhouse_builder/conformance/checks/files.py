@@ -166,7 +166,7 @@ def _field(file: FileSeen, name: str) -> str | None:
 
 def _requires_python(file: FileSeen) -> str | None:
     inside, told = _field(file, "Requires-Python"), file.link.requires_python
-    if inside == told or (told is None and not inside):
+    if inside == told:
         return None
     try:
         if inside and told and SpecifierSet(inside) == SpecifierSet(told):
@@ -174,6 +174,14 @@ def _requires_python(file: FileSeen) -> str | None:
     except InvalidSpecifier:
         pass
     return f"METADATA has {shown(inside)}, the page {shown(told)}"
+
+
+def _python_told(observed: Observed) -> Iterator[tuple[str, FileSeen]]:
+    yield from ((where, file) for where, file in _read(observed) if file.link.requires_python is not None)
+
+
+def _python_there(observed: Observed) -> Iterator[tuple[str, FileSeen]]:
+    yield from ((where, file) for where, file in _read(observed) if _field(file, "Requires-Python"))
 
 
 def _identity(file: FileSeen) -> str | None:
@@ -272,7 +280,16 @@ CHECKS = (
         level=Level.MUST,
         says="exposes the Requires-Python metadata field",
         link=f"{_CORE}#requires-python",
-        examine=each(_read, _requires_python),
+        examine=each(_python_told, _requires_python),
+    ),
+    Check(
+        id="files.requires-python.told",
+        level=Level.GOOD,
+        says="a wheel that needs a Python is told with it: else an older Python fetches it, and fails then",
+        link=f"{_CORE}#requires-python",
+        examine=each(
+            _python_there, lambda file: None if file.link.requires_python else "METADATA has it, the page not"
+        ),
     ),
     Check(
         id="files.metadata",

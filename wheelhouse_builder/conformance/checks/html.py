@@ -90,7 +90,8 @@ def _doubles(names: list[str]) -> str | None:
 
 def _entry_text(entry: tuple[str, Anchor]) -> str | None:
     _, anchor = entry
-    folder = unquote(urlsplit(anchor.target).path.rstrip("/").rpartition("/")[2])
+    path = urlsplit(anchor.target).path.removesuffix("index.html").rstrip("/")
+    folder = unquote(path.rpartition("/")[2])
     same = bool(anchor.text) and canonicalize_name(anchor.text) == canonicalize_name(folder)
     return None if same else f"the text {shown(anchor.text)} is not the name of the project at {shown(anchor.target)}"
 

@@ -13,7 +13,7 @@ from wheelhouse_builder.conformance.checks.values import (
     provenance_problem,
     specifier_problem,
 )
-from wheelhouse_builder.conformance.model import Check, Level, each, shown
+from wheelhouse_builder.conformance.model import Check, Format, Level, each, shown
 from wheelhouse_builder.conformance.pages import hash_of, html_files
 from wheelhouse_builder.conformance.vectors import SPEC
 
@@ -103,6 +103,14 @@ def _signature_pages(observed: Observed) -> Iterator[tuple[str, HtmlPage]]:
 def _all_tell_signature(page: HtmlPage) -> str | None:
     silent = [anchor.text for anchor in page.anchors if _SIGNED not in anchor.attributes]
     return f"{len(silent)} links do not tell, {shown(silent[0])} among them" if silent else None
+
+
+def _only_html(observed: Observed) -> Iterator[tuple[str, Anchor]]:
+    """Files that uv knows from HTML alone: it reads no JSON from a folder."""
+    json = set() if observed.folder else {page.name for page in observed.of(Format.JSON)}
+    for page in observed.of(Format.HTML, projects=True):
+        if page.html and page.name not in json:
+            yield from ((f"{page.where}: {anchor.text}", anchor) for anchor in page.html.anchors)
 
 
 def _cutoff(anchor: Anchor) -> str | None:
@@ -199,6 +207,6 @@ CHECKS = (
         level=Level.GOOD,
         says="uv's --exclude-newer finds nothing on an HTML page without data-upload-time (no standard attribute)",
         link="https://github.com/astral-sh/uv/pull/11086",
-        examine=each(html_files, _cutoff),
+        examine=each(_only_html, _cutoff),
     ),
 )

@@ -22,7 +22,7 @@ from wheelhouse_builder.conformance.vectors import SPEC, word
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from wheelhouse_builder.conformance.model import Observed, Page
+    from wheelhouse_builder.conformance.model import Observed
 
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9110.html"
@@ -49,11 +49,6 @@ def pairs(plain: str, name: str) -> Callable[[Observed], Iterator[tuple[str, Pai
     return subjects
 
 
-def _pages(observed: Observed) -> Iterator[tuple[str, Page]]:
-    if observed.folder is None:
-        yield from ((page.where, page) for page in observed.pages)
-
-
 def _varied(observed: Observed) -> Iterator[tuple[str, Exchange]]:
     """Pages whose type depends on Accept."""
     for page in observed.probed:
@@ -72,10 +67,21 @@ def coded(observed: Observed) -> Iterator[tuple[str, Pair]]:
                 yield f"{page.where} ({name})", (plain, other)
 
 
-def _content_type(page: Page) -> str | None:
-    media_type = page.exchange.media_type
-    allowed = _TYPES[page.format]
-    return None if media_type in allowed else f"{page.format} comes as {shown(media_type)}, not {' or '.join(allowed)}"
+def _typed(observed: Observed) -> Iterator[tuple[str, tuple[Exchange, tuple[str, ...]]]]:
+    """Every answer that is a page, with the types that it can be of."""
+    if observed.folder is None:
+        yield from ((page.where, (page.exchange, _TYPES[page.format])) for page in observed.pages)
+    for probed in observed.probed:
+        for name, exchange in probed.asked.items():
+            if name.startswith("accept:") and exchange.status == 200 and "latest" not in exchange.media_type:
+                where = f"{probed.where} with Accept: {exchange.asked.get('Accept', '(none)')}"
+                yield where, (exchange, (JSON_TYPE, HTML_TYPE, TEXT_TYPE))
+
+
+def _content_type(subject: tuple[Exchange, tuple[str, ...]]) -> str | None:
+    exchange, allowed = subject
+    media_type = exchange.media_type
+    return None if media_type in allowed else f"comes as {shown(media_type)}, not {' or '.join(allowed)}"
 
 
 def _cache_control(exchange: Exchange) -> str | None:
@@ -143,7 +149,7 @@ def _slash(exchange: Exchange) -> str | None:
 
 
 def _unnormalised(exchange: Exchange) -> str | None:
-    return None if exchange.status == 200 else f"answered {exchange.told}"
+    return None if exchange.status in {200, 404} else f"answered {exchange.told}"
 
 
 def _unknown(exchange: Exchange) -> str | None:
@@ -162,7 +168,7 @@ CHECKS = (
         level=Level.MUST,
         says="servers always include a Content-Type header indicating the content type of the response",
         link=f"{SPEC}#content-types",
-        examine=each(_pages, _content_type),
+        examine=each(_typed, _content_type),
     ),
     Check(
         id="http.slash",
@@ -174,7 +180,7 @@ CHECKS = (
     Check(
         id="http.unnormalised",
         level=Level.GOOD,
-        says="Repositories MAY redirect unnormalized URLs to the canonical normalized URL",
+        says="Repositories MAY redirect unnormalized URLs to the canonical normalized URL, or not know them",
         link=f"{SPEC}#base-html-api",
         examine=each(answers("unnormalised"), _unnormalised),
     ),
