@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import httpx
 import moto
 import pytest
 
-from tests.integration.web import Site, certificates, free_port, serving
+from tests.integration.web import Site, certificates, free_port, running, serving
 from tests.wheels import make_wheel
 from wheelhouse_builder.client_config.address import parse_url
 from wheelhouse_builder.wheelhouse.generations import publish
@@ -68,7 +69,7 @@ def site(kind: str, whb: Whb, wheelhouse: Path, *options: str, host: str = "127.
     with tempfile.TemporaryDirectory(prefix=f"whb-{kind}-") as name:
         folder, port = Path(name), free_port()
         folder.chmod(0o755)
-        scheme = "https" if "--key" in options else "http"
+        scheme = "https" if "--tls-key" in options else "http"
         made = Site(url=f"{scheme}://{host}:{port}/", whb=whb, folder=folder, options=options)
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         (folder / "wheelhouse.htpasswd").write_text(f"{USER}:{hashed}\n", encoding="utf-8")
@@ -353,6 +354,26 @@ def test_https_with_an_authority_of_ones_own(kind: str, whb: Whb, wheelhouse: Pa
         ]
         assert call([*script, "--python", sys.executable], home).returncode == 0
         assert installed(home / "site") == {"cffi-99.1", "pycparser-99.0"}
+
+
+@pytest.mark.parametrize("path", ["", "team/wheels/"])
+def test_nginx_in_front_of_the_server(path: str, whb: Whb, wheelhouse: Path, tmp_path: Path, pip: Path) -> None:
+    port, behind, folder = free_port(), free_port(), tmp_path / "nginx"
+    folder.mkdir()
+    tls = certificates(folder, "localhost")
+    made = Site(url=f"https://localhost:{port}/{path}", whb=whb, folder=folder, options=tls)
+    text = made.config("nginx-proxy", "--backend", f"127.0.0.1:{behind}")
+    (command,) = re.findall(r"^#   whb (.*)$", text, re.MULTILINE)
+    serve = [sys.executable, "-m", "wheelhouse_builder", *command.split(), "--port", str(behind), "-w", str(wheelhouse)]
+    log = tmp_path / "serve.log"
+    with running(serve, behind, log), serving("nginx", text, folder, port):
+        (tmp_path / "pip.conf").write_text(made.config("pip"), encoding="utf-8")
+        pip_installs(pip, tmp_path, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+        trusted = ssl.create_default_context(cafile=tls[1])
+        moved = httpx.get(made.url + "simple", verify=trusted, follow_redirects=True)
+        assert (moved.status_code, str(moved.url)) == (200, made.url + "simple/")
+    requests = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+    assert {request["client"] for request in requests} == {"127.0.0.1"}
 
 
 VECTORS = [

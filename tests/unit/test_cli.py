@@ -175,6 +175,22 @@ def test_a_fault_of_ours_is_written_down(
     assert "Traceback" in Path(hint.removeprefix("hint: please report it with ")).read_text(encoding="utf-8")
 
 
+def test_a_fault_of_ours_is_shown_where_nothing_can_be_written(
+    fake_run: Callable[[object], object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """As in a container whose file system is read-only."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    fake_run(ZeroDivisionError("by zero"))
+    assert main(["build", "-P", "cffi", "-q"]) == 1
+    *text, message, hint = capsys.readouterr().err.splitlines()
+    assert text[0] == "Traceback (most recent call last):"
+    assert message == "error: internal error: ZeroDivisionError: by zero"
+    assert hint == "hint: please report it with what is above"
+
+
 def test_errors_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--json", "--python", "2.7"]) == 2
     out, err = capsys.readouterr()

@@ -26,7 +26,7 @@ LOCAL = parse_url("http://127.0.0.1:8080/")
 TLS = replace(parse_url("https://wheels.example/"), ca="/etc/ssl/ca.pem", user="bot")
 ADDRESSES = {"plain": PLAIN, "local": LOCAL, "tls": TLS}
 SAFE = re.compile(r"[a-zA-Z0-9._~:/+@\[\]-]+")
-EVERY_FIELD = st.sampled_from(["user", "ca", "root", "certificate", "key", "bucket"])
+EVERY_FIELD = st.sampled_from(["user", "ca", "root", "certificate", "key", "backend", "bucket"])
 
 
 def settings(text: str) -> str:
@@ -234,14 +234,14 @@ def test_several_kinds_have_their_names_between_them(capsys: pytest.CaptureFixtu
 
 
 def test_the_options_reach_the_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    files = ["--ca", "/ca.pem", "--cert", "/c.pem", "--key", "/k.pem", "--wheelhouse", "/srv/w"]
-    arguments = ["--url", "https://h/", "--user", "bot", "--bucket", "a-bucket", *files]
+    files = ["--ca", "/ca.pem", "--tls-cert", "/c.pem", "--tls-key", "/k.pem", "--wheelhouse", "/srv/w"]
+    arguments = ["--url", "https://h/", "--user", "bot", "--bucket", "a-bucket", "--backend", "[::1]:81", *files]
     assert main(["client-config", "--json", *KINDS, *arguments]) == 0
     texts = {entry["kind"]: entry["text"] for entry in json.loads(capsys.readouterr().out)["configs"]}
     index = IndexAddress(
         scheme="https", host="h", port=443, user="bot", ca="/ca.pem", root="/srv/w", certificate="/c.pem", key="/k.pem"
     )
-    assert texts == {kind: render(kind, replace(index, bucket="a-bucket")) for kind in KINDS}
+    assert texts == {kind: render(kind, replace(index, bucket="a-bucket", backend="[::1]:81")) for kind in KINDS}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,7 @@ def test_the_options_reach_the_text(capsys: pytest.CaptureFixture[str], tmp_path
         (["pip", "--url", "http://h/", "--ca", "ca.pem"], "--ca: 'ca.pem'"),
         (["pip", "--url", "http://h/", "--ca", "/a/../b"], "--ca: '/a/../b'"),
         (["pip", "--url", "http://h/", "--user", "a b"], "--user: 'a b'"),
+        (["nginx-proxy", "--url", "http://h/", "--backend", "http://x/"], "--backend: 'http://x/'"),
         (["s3-policy", "--url", "http://h/", "--bucket", "A"], "--bucket: 'A'"),
         (["nginx", "--url", "http://h/", "-w", "/srv/a b"], "--wheelhouse: '/srv/a b'"),
     ],
