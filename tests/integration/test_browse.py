@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 import threading
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.chromium import DESK, PHONE, Browser, chromium
+from tests.integration.test_client_config import SERVERS, site
 from tests.records import verdict
 from tests.server import serving
 from tests.wheels import make_wheel
@@ -21,8 +25,8 @@ from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from tests.integration.conftest import Whb
     from wheelhouse_builder.verify.verdict import Verdict
 
 pytestmark = pytest.mark.integration
@@ -246,15 +250,24 @@ def test_a_page_reads_well_without_a_script(browser: Browser, base: str) -> None
     assert len(browser.texts(".body")) == 1
 
 
-def test_a_line_can_be_copied(browser: Browser, served: str) -> None:
-    browser.look_as()
+def press_copy(browser: Browser, served: str, *permissions: str) -> str:
+    """Press the first button to copy; what it says then. What is not among the permissions is denied."""
     browser.open(f"{served}/simple/cffi/about.html")
-    grant = {"permissions": ["clipboardReadWrite"], "origin": served}
+    grant = {"permissions": permissions, "origin": served}
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
     browser.driver.find_elements("css selector", "button.copy")[0].click()
-    browser.wait(lambda: browser.texts("button.copy")[0] == "Copied")
-    copied = browser.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
-    assert copied == f"pip install --index-url {served}/simple/ cffi==2.1.1"
+    browser.wait(lambda: browser.texts("button.copy")[0] != "Copy")
+    return browser.texts("button.copy")[0]
+
+
+def test_a_line_can_be_copied(browser: Browser, served: str) -> None:
+    browser.look_as()
+    line = f"pip install --index-url {served}/simple/ cffi==2.1.1"
+    assert press_copy(browser, served, "clipboardReadWrite", "clipboardSanitizedWrite") == "Copied"
+    assert browser.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])") == line
+    assert press_copy(browser, served, "midi") == "Selected"
+    assert browser.run("return getSelection().toString()") == line
+    assert browser.complaints() == []
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, house: Wheelhouse) -> None:
@@ -267,9 +280,38 @@ def test_the_keyboard_reaches_everything(browser: Browser, house: Wheelhouse) ->
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_a_log_can_be_read_where_it_is_linked(browser: Browser, served: str) -> None:
+@pytest.fixture(params=["whb serve", *SERVERS])
+def any_server(request: pytest.FixtureRequest, house: Wheelhouse, whb: Whb) -> Iterator[str]:
+    """whb serve, or a web server as `whb client-config` sets it up; without a slash at the end."""
+    if request.param == "whb serve":
+        with serving(house.root) as url:
+            yield url
+        return
+    with tempfile.TemporaryDirectory() as name:  # the server's own user has to read it
+        Path(name).chmod(0o755)
+        copy = shutil.copytree(house.root, Path(name, "wheelhouse"), symlinks=True)
+        with site(request.param, whb, copy) as made:
+            yield made.url.removesuffix("/")
+
+
+def test_every_server_shows_the_pages(browser: Browser, any_server: str) -> None:
     browser.look_as()
-    browser.open(f"{served}/simple/cffi/about.html")
+    browser.open(f"{any_server}/")
+    browser.wait(lambda: browser.driver.current_url == f"{any_server}/browse/")
+    assert browser.run("return getComputedStyle(document.body).maxWidth") == "992px"
+    browser.driver.find_element("link text", "cffi").click()
+    browser.wait(lambda: browser.texts(".matrix"))
+    assert browser.texts(".install code")[0] == f"pip install --index-url {any_server}/simple/ cffi==2.1.1"
+    type_in(browser, "pure").submit()
+    browser.wait(lambda: names(browser) == ["pure-demo"])
+    assert browser.complaints() == []
+    browser.driver.find_element("link text", "links/").click()
+    browser.wait(lambda: browser.driver.title == "Links")
+
+
+def test_a_log_can_be_read_where_it_is_linked(browser: Browser, any_server: str) -> None:
+    browser.look_as()
+    browser.open(f"{any_server}/simple/cffi/about.html")
     browser.run(OPEN_ALL)
     browser.driver.find_element("link text", "Log of the build").click()
     browser.wait(lambda: browser.driver.current_url.endswith(".log.gz"))

@@ -13,12 +13,13 @@ from tests.houses import add, house_with, publish_all
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.snapshot import Snapshots
 from wheelhouse_builder.wheelhouse.generations import current
-from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.types import ASGIApp
+
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 WHEEL = "demo-1.0-py3-none-any.whl"
 LOG = f"/browse/logs/{WHEEL}.log.gz"

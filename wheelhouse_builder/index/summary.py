@@ -64,7 +64,8 @@ def _links(raw: RawMetadata) -> tuple[tuple[str, str], ...]:
     wanted: dict[str, str] = {}
     for label, url in sorted(labelled, key=lambda pair: _place(pair[0])):
         if (safe := safe_url(url)) and _place(label) < len(_HOME):
-            wanted.setdefault(safe, _line(label) or safe)
+            name = _line(label) or safe
+            wanted.setdefault(safe, name[0].upper() + name[1:])
     return tuple((label, url) for url, label in wanted.items())[:_MOST_LINKS]
 
 

@@ -13,8 +13,13 @@
     button.textContent = "Copy";
     button.setAttribute("aria-label", `Copy the line for ${line.parentElement.previousElementSibling.textContent}`);
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(line.textContent);
-      button.textContent = "Copied";
+      try {
+        await navigator.clipboard.writeText(line.textContent);
+        button.textContent = "Copied";
+      } catch {  // not allowed here: one key is left to press
+        getSelection().selectAllChildren(line);
+        button.textContent = "Selected";
+      }
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
     line.after(button);
