@@ -7,7 +7,9 @@ import re
 import shlex
 import tomllib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -18,9 +20,7 @@ from wheelhouse_builder.client_config.address import IndexAddress, parse_url
 from wheelhouse_builder.client_config.render import KINDS, render
 from wheelhouse_builder.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 PLAIN = parse_url("http://wheelhouse:8080/")
 LOCAL = parse_url("http://127.0.0.1:8080/")
 TLS = replace(parse_url("https://wheels.example/"), ca="/etc/ssl/ca.pem", user="bot")
@@ -242,6 +242,22 @@ def test_the_options_reach_the_text(capsys: pytest.CaptureFixture[str], tmp_path
         scheme="https", host="h", port=443, user="bot", ca="/ca.pem", root="/srv/w", certificate="/c.pem", key="/k.pem"
     )
     assert texts == {kind: render(kind, replace(index, bucket="a-bucket", backend="[::1]:81")) for kind in KINDS}
+
+
+def test_what_says_no_address_needs_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such a text is the same for every address."""
+    for kind, entry in KINDS.items():
+        told = {render(kind, replace(index, user=None, ca=None)) for index in (PLAIN, LOCAL, TLS)}
+        assert (len(told) == 1) is not entry.needs_url
+        if not entry.needs_url:
+            assert main(["client-config", kind]) == 0
+            assert capsys.readouterr().out == told.pop()
+
+
+def test_the_documentation_shows_what_is_printed() -> None:
+    text = (ROOT / "docs/how-to/clients.md").read_text(encoding="utf-8")
+    for kind, url in (("pip", "https://wheels.example/"), ("dockerfile", "http://wheelhouse:8080/")):
+        assert indent(render(kind, parse_url(url)), "    ") in text
 
 
 @pytest.mark.parametrize(

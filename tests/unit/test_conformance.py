@@ -159,6 +159,17 @@ def test_a_project_that_is_named_and_not_there() -> None:
         observe(conforming().source(), Sample(names=("Nothing.Here",)))
 
 
+@pytest.mark.parametrize("name", ["/etc", "a/../../b", "..", "", "a b"])
+def test_a_name_that_is_a_path_is_not_followed(name: str, tmp_path: Path) -> None:
+    index = conforming()
+    index.documents[""]["projects"].append({"name": name})
+    index.pages[""] = {**index.documents[""], "projects": index.documents[""]["projects"][:-1]}
+    observed = observe(index.folder(tmp_path / "tree"), _ALL)
+    assert failed(observed) == {"json.list"}
+    with pytest.raises(UsageError, match="no project"):
+        observe(index.source(), Sample(names=(name,)))
+
+
 def test_an_index_without_a_list() -> None:
     index = conforming()
     sent(replaced(Answer(404)), lambda request: request.url.path == "/simple/")(index)

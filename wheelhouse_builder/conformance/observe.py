@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from wheelhouse_builder.conformance.folder import FolderSource, compressed_copies, unlisted_projects
 from wheelhouse_builder.conformance.model import Exchange, FileSeen, FolderSeen, Format, Link, Observed, Page, Probed
@@ -92,6 +92,8 @@ def _require_named(sample: Sample, missing: dict[str, Exchange]) -> None:
 
 def _chosen(listed: Sequence[str], sample: Sample) -> list[str]:
     """The projects named, or a sample spread over the list."""
+    if bad := [name for name in sample.names if not is_normalized_name(canonicalize_name(name))]:
+        raise UsageError(f"{bad[0]!r} is no project's name", hint="letters, digits, '.', '-' and '_'")
     if sample.names:
         return list(dict.fromkeys(map(canonicalize_name, sample.names)))
     if sample.projects is None or sample.projects >= len(listed):

@@ -147,5 +147,7 @@ def _path(scope: Scope) -> str:
     """The path below the prefix that the server is mounted at (`root_path`, ASGI)."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
+    if not root_path:
+        return path
     inner = path.removeprefix(root_path)
     return inner if not inner or inner.startswith("/") else path
