@@ -229,6 +229,14 @@ def test_only_what_is_published_is_there(served: Site, path: str, status: int) -
         assert location.removeprefix(served.url.rstrip("/")) == f"/{path}/"
 
 
+def test_it_is_all_that_an_index_should_be(served: Site, whb: Whb) -> None:
+    """By `whb check`; what Apache lacks is a header of an answer that no client asks for."""
+    document = json.loads(whb("check", served.url + "simple/", "--json", cwd=served.folder).stdout)
+    assert document["score"]["MUST"]["passed"] > 50
+    failed = {check["id"]: check["findings"] for check in document["checks"] if check["result"] == "failed"}
+    assert failed.keys() <= {"files.ranges.beyond"}, failed
+
+
 def test_clients_install_through_it(served: Site, pip: Path, tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text(served.config("pip"), encoding="utf-8")
     pip_installs(pip, tmp_path, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
@@ -382,6 +390,10 @@ VECTORS = [
     ("/simple/cffi/", "application/vnd.pypi.simple.latest+json", "/simple/cffi/index.v1_json"),
     ("/simple/cffi/", f"{JSON};q=0, text/html", "/simple/cffi/index.html"),
     ("/simple/cffi/", f"text/html, {JSON}; q=0.000", "/simple/cffi/index.html"),
+    ("/simple/cffi/", f"{JSON}; q=0.1, application/*;q=0.9, text/html;q=0.5", "/simple/cffi/index.html"),
+    ("/simple/cffi/", f"text/html ; q=0.1, {JSON} ; q=0.5", "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", "APPLICATION/*, */*;q=0.1", "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", ",;, ;q=x", "/simple/cffi/index.html"),
     ("/simple/cffi/", "*/*", "/simple/cffi/index.html"),
     ("/simple/cffi/", None, "/simple/cffi/index.html"),
     ("/links/", PIP_ACCEPT, "/links/index.html"),

@@ -38,6 +38,7 @@ class LimitedProtocol(HttpToolsProtocol):
     max_connections = 10_000  # of all together
     head_since: float | None = None
     stalled_since: float | None = None
+    running: RequestResponseCycle | None = None  # `cycle` is the newest request, which may wait behind this one
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client is there."""
@@ -51,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client is gone. Whoever answers its request learns it from the notes (`observe.Observed`)."""
         if not self.idle:
             self.cycle.scope.setdefault("whb", {})["gone"] = True  # type: ignore[typeddict-item]  # our own key
+        self._give_up()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +63,31 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.refuse(431, b"the headers are too large\n")
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; uvicorn's returns None
+        """The client sends no more, and may still read: what it asked for is answered, and then the connection closed.
+
+        uvicorn closes at once; the answer that is being made then fails in uvloop, with a traceback in the log.
+        """
+        if self.idle or self.cycle.more_body or self.transport.get_extra_info("sslcontext"):  # TLS knows no half
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """What followed a request was no HTTP: the connection ends, and with it the answer that is being made."""
+        self._give_up()
+        super().send_400_response(msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        """What is being answered is sent nowhere: writing to a closed connection is an error in uvloop."""
+        if self.running is not None:
+            self.running.disconnected = True
+            self.running.message_event.set()
 
     def on_message_begin(self) -> None:
         """A head begins. What came before may be the body of a request that was answered already: an upload refused."""
@@ -107,6 +134,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def refuse(self, status: int, body: bytes) -> None:
         """Answer what never became a request, and close."""
+        self._give_up()
         head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
