@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from wheelhouse_builder.index.render_browse import browse_page
 from wheelhouse_builder.server.documents import Document, packed
-from wheelhouse_builder.server.files import entry_in
+from wheelhouse_builder.server.files import is_named
 from wheelhouse_builder.server.negotiation import Coding
 from wheelhouse_builder.server.replies import headers_of, note, send_document
 
@@ -78,7 +78,7 @@ def _summaries(folder: Path, _: tuple[int, ...]) -> Mapping[str, Mapping[str, An
 
 def _log(snapshot: Snapshot, wheel: str) -> Document | None:
     """The log of the build of a wheel, as it lies there and unpacked."""
-    if entry_in(snapshot, wheel) is None:
+    if not is_named(wheel, snapshot):
         return None
     path = snapshot.generation.path / "browse" / "logs" / f"{wheel}{_LOG}"
     try:
