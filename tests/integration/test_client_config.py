@@ -267,6 +267,20 @@ def test_pip_forgets_the_extra_index_of_the_machine(nginx: Site, pip: Path, tmp_
     assert f"Looking in indexes: {nginx.url}simple/" in said
 
 
+def test_uv_forgets_the_other_index_of_the_machine(nginx: Site, tmp_path: Path) -> None:
+    """Only as the text says, by UV_CONFIG_FILE: uv joins the lists of indexes of all the files that it finds."""
+    own = tmp_path / ".config/uv/uv.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[[index]]\nname = "other"\nurl = "http://127.0.0.1:9/simple/"\n', encoding="utf-8")
+    (tmp_path / "uv.toml").write_text(nginx.config("uv"), encoding="utf-8")
+    said = uv_installs(tmp_path, UV_CONFIG_FILE=str(tmp_path / "uv.toml"))
+    assert "127.0.0.1:9" not in said
+    found = call(
+        ["uv", "pip", "install", "--target", "x", "--python", sys.executable, "cffi"], tmp_path, UV_NO_CACHE="1"
+    )
+    assert (found.returncode, "127.0.0.1:9" in found.stderr) == (2, True)
+
+
 def test_uv_takes_only_what_is_named_from_it(nginx: Site, tmp_path: Path) -> None:
     project = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["cffi", "six"]\n'
     (tmp_path / "pyproject.toml").write_text(project + nginx.config("uv-explicit"), encoding="utf-8")

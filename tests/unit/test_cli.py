@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -298,3 +300,21 @@ def test_the_cache_is_tagged_as_one(
     (tmp_path / "file").touch()
     monkeypatch.setenv("WHB_CACHE_DIR", "file")
     assert main(["plan", "-P", "cffi"]) == 0
+
+
+def test_a_token_is_shown_apart_from_the_lines_for_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "ci server", "--scope", "read", "--scope", "publish", "--scope", "read"]) == 0
+    out, err = capsys.readouterr()
+    token = err.strip().rpartition(" ")[2]
+    assert token not in out
+    (entry,) = tomllib.loads(out)["token"]
+    assert entry == {
+        "name": "ci server",
+        "sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "scopes": ["read", "publish"],
+    }
+
+
+def test_a_token_needs_a_name_that_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "a\nb"]) == 2
+    assert "is no name" in capsys.readouterr().err

@@ -121,7 +121,7 @@ def test_every_text_is_complete(kind: str, name: str) -> None:
     assert "@{" not in text
     assert text.endswith("\n")
     assert not any(line.endswith((" ", "\t")) for line in text.splitlines())
-    assert max(map(len, text.splitlines())) <= 140
+    assert max(map(len, text.splitlines())) <= 132
 
 
 @pytest.mark.parametrize(("kind", "file"), [(kind, entry.template) for kind, entry in KINDS.items()])

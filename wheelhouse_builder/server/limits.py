@@ -63,6 +63,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.refuse(431, b"the headers are too large\n")
+        elif self.head_since is None and self.idle and self.timeout_keep_alive_task is None:
+            # Line ends, or the rest of a body that nobody wants: uvicorn stopped its timer and starts no other.
+            later = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = later
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; uvicorn's returns None
         """The client sends no more, and may still read: what it asked for is answered, and then the connection closed.

@@ -54,6 +54,8 @@ def _inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
         return []
     sockets = [socket.socket(fileno=_FIRST_INHERITED + number) for number in range(int(count))]
     if any(sock.type != socket.SOCK_STREAM for sock in sockets):
+        for sock in sockets:
+            sock.close()
         raise UsageError("systemd gave a socket that is no stream", hint="use ListenStream= in the .socket unit")
     return sockets
 
@@ -65,6 +67,7 @@ def _unix(path: Path) -> socket.socket:
         sock.bind(str(path))
         path.chmod(0o666)  # who may connect is decided by the mode of its folder
     except OSError as error:
+        sock.close()
         raise MachineError(f"cannot listen on {path}: {error.strerror or error}", hint="--uds names a path") from None
     return sock
 
