@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 from dataclasses import dataclass
@@ -52,10 +53,14 @@ class Published:
         return store
 
 
+LOG = "browse/logs/one-1.0-py3-none-any.whl.log.gz"
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder = tmp_path_factory.mktemp("remote")
-    house, generations = Wheelhouse(folder / "wheelhouse"), []
+    house, generations, log = Wheelhouse(folder / "wheelhouse"), [], folder / "log.gz"
+    log.write_bytes(gzip.compress(b"built"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
         steps = [{"one": "1.0"}, {"one": "2.0", "two": "1.0"}, {"two": "1.1"}]
@@ -63,7 +68,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Published:
             with house.lock():
                 for name, version in step.items():
                     wheel = make_wheel(folder, name=name, version=version)
-                    stored = house.admit(wheel, record_of(wheel, origin="built"))
+                    stored = house.admit(wheel, record_of(wheel, origin="built"), log=None if number else log)
                 selections = {TARGET: [stored.filename]} if number == 1 else {}
                 generation = publish(house, selections, now=FIRST + timedelta(days=number))
             assert generation is not None
@@ -92,7 +97,8 @@ def test_a_publication_has_all_that_the_generation_has(house: Published) -> None
     top = house.generations[1].path
     expected = {f"simple/{n}/{p.name}" for n in ("one", "two") for p in (top / "simple" / n).iterdir()}
     expected |= {f"simple/{path.name}" for path in (top / "simple").glob("index.*")}
-    expected |= {path.relative_to(top).as_posix() for folder in ("links", "browse") for path in top.glob(f"{folder}/*")}
+    beside = [path for folder in ("links", "browse") for path in top.glob(f"{folder}/*")]
+    expected |= {path.relative_to(top).as_posix() for path in beside if path.is_file()} | {LOG}
     expected |= {"links/", "browse/", "simple/"}
     expected |= {f"requirements-{TARGET}.txt", f"pylock.{TARGET}.toml", "simple/one/", "simple/two/", manifest.KEY}
     wheels = {f"{n}-py3-none-any.whl{s}" for n in ("one-1.0", "one-2.0", "two-1.0") for s in ("", ".metadata")}
@@ -101,6 +107,11 @@ def test_a_publication_has_all_that_the_generation_has(house: Published) -> None
     assert store.objects["simple/two/index.v1_json"] == (top / "simple/two/index.v1_json").read_bytes()
     assert store.headers["simple/one/"].content_type == "text/html; charset=utf-8"
     assert store.writes[-2:] == ["simple/index.v1_json.zst", manifest.KEY]
+    assert gzip.decompress(store.objects[LOG]) == b"built"
+    assert store.headers[LOG].content_type == "text/plain; charset=utf-8"
+    assert store.headers[LOG].content_encoding == "gzip"
+    assert store.headers["browse/style.css"].content_type == "text/css; charset=utf-8"
+    assert store.headers["browse/script.js"].content_type == "text/javascript; charset=utf-8"
 
 
 @pytest.mark.parametrize(("pages", "kind"), [("html", "text/html; charset=utf-8"), ("json", "simple.v1+json")])

@@ -49,11 +49,13 @@ def project_prints(generation: Generation, pages: DirectoryPages) -> dict[str, s
 
 
 def project_items(generation: Generation, root: Path, unit: str, pages: DirectoryPages) -> list[Item]:
-    """The wheels of a project, from the folder `root`, and its pages. Raises `DamagedError`."""
+    """The wheels of a project, from the folder `root`, its build logs and its pages. Raises `DamagedError`."""
     folder = generation.path / unit
     with _damage(generation):
         files = json.loads((folder / "index.v1_json").read_bytes())["files"]
         found = [item for file in files for item in _wheel_items(root, file)]
+        logs = [generation.path / "browse" / "logs" / f"{file['filename']}.log.gz" for file in files]
+        found += [_item(f"browse/logs/{log.name}", Stage.PAGES, log) for log in logs if log.is_file()]
         for path in sorted(folder.iterdir()):
             stage = Stage.COPIES if path.suffix in _COPIES else Stage.PAGES
             found.append(_item(f"{unit}{path.name}", stage, path))

@@ -94,11 +94,21 @@ async def _entry(wheel: str, snapshot: Snapshot, wheelhouse: Wheelhouse) -> Entr
     project = _project_of(wheel)
     if project is None:
         return None
-    page = snapshot.page_of(project)
-    listing = _listing(page.json.plain) if page and page.json else Listing()
+    listing = _listing_in(snapshot, project)
     if wheel in listing.wheels or listing.quarantined:
         return listing.wheels.get(wheel)
     return await asyncio.to_thread(_entry_in_older, wheelhouse, project, wheel)
+
+
+def is_named(wheel: str, snapshot: Snapshot) -> bool:
+    """Whether a page of the snapshot names a wheel."""
+    project = _project_of(wheel)
+    return project is not None and wheel in _listing_in(snapshot, project).wheels
+
+
+def _listing_in(snapshot: Snapshot, project: str) -> Listing:
+    page = snapshot.page_of(project)
+    return _listing(page.json.plain) if page and page.json else Listing()
 
 
 def _project_of(wheel: str) -> str | None:

@@ -75,7 +75,7 @@ def publish(
         wheels = _marked(wheelhouse, moment, changes.names if start else None)
         before, pages = current(wheelhouse), NewPages(wheelhouse)
         chosen = _carried_over(before) | _locks(wheelhouse, selections)
-        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse.records.marks(), pages)
+        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse, pages)
         pages.settle()
         as_it_was = before is not None and _is_as_it_was(before, draft, chosen)
         after = before if before is not None and as_it_was else _write(wheelhouse, draft, chosen)
