@@ -223,10 +223,40 @@ def test_credentials_stay_at_the_origin_of_the_index() -> None:
     assert "u:p" not in source.base
 
 
+def test_a_lost_connection_is_made_again() -> None:
+    index, asked = conforming(), iter(range(1000))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if next(asked) % 2 == 0:
+            raise httpx.ReadError("Connection reset by peer")
+        return index.answer(request)
+
+    source = HttpSource(BASE, canceller=Canceller(), transport=httpx.MockTransport(answer))
+    assert failed(observe(source, _ALL)) == set()
+
+
 def test_redirects_end() -> None:
     index = conforming()
     sent(replaced(Answer(302, {"location": BASE})))(index)
     assert "redirects" in index.source().page("", Format.HTML).error
+
+
+def test_an_answer_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.http.MAX_PAGE_BYTES", 10)
+    answer = conforming().source().page("demo", Format.JSON)
+    assert answer.error == "more than 10 bytes"
+    with pytest.raises(MachineError, match="more than 10 bytes"):
+        seen(conforming())
+
+
+def test_an_answer_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.http._DEADLINE_SECONDS", -1.0)
+    assert "no end" in conforming().source().page("demo", Format.JSON).error
+
+
+def test_a_large_page_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.observe._MAX_PROBED_BYTES", 1)
+    assert seen(conforming()).probed == ()
 
 
 def test_a_question_can_be_interrupted() -> None:
