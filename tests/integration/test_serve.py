@@ -395,7 +395,8 @@ def test_the_units_of_the_documentation(tmp_path: Path) -> None:
 def test_nginx_as_the_documentation_has_it(house: Wheelhouse, tmp_path: Path) -> None:
     with whb_serve(house.root, tmp_path / "run", "--root-path", "/wheels", "--trusted-proxy", "127.0.0.1") as running:
         port = free_port()
-        location = documented("location /wheels/ {").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
+        location = documented("location /wheels/ {").partition("\n\n")[0]
+        location = location.replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
         folder = tmp_path / "nginx"
         folder.mkdir()
         with serving("nginx", f"server {{ listen 127.0.0.1:{port}; {location} }}", folder, port):
