@@ -220,6 +220,7 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(dir=os.environ.get("WHB_BENCH_DIR"), prefix="whb-scale-"))
         try:
             columns.append(measure(size, folder))
+            print(json.dumps({"wheels": size, **columns[-1]}), file=sys.stderr)
         finally:
             shutil.rmtree(folder)
     print(f"| wheels | {' | '.join(f'{size:,}' for size in sizes)} |")
