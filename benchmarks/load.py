@@ -217,9 +217,8 @@ async def watch(load: Load, pid: int) -> None:
         rss = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
         files, answers = len(list((proc / "fd").iterdir())), load.done["200"] + load.done["304"]
         took = time.monotonic() - begun
-        print(
-            f"{took:5.0f} s  {rss / 1024:6.1f} MiB  {files:4} descriptors  {answers:8} answers  {len(load.errors)} errors"
-        )
+        memory = f"{rss / 1024:6.1f} MiB {files:4} descriptors"
+        print(f"{took:5.0f} s {memory} {answers:8} answers {len(load.errors)} errors")
         await asyncio.sleep(15)
 
 

@@ -43,6 +43,7 @@ class Bench:
     """Where things are."""
 
     work: Path
+    core: int | None = None  # the only one that servers may use; the load is on another
 
     @property
     def bin(self) -> Path:
@@ -66,10 +67,19 @@ class Bench:
 
     def serve(self, port: int, *argv: str | Path, **environ: str) -> AbstractContextManager[None]:
         """A server until the end of the block."""
-        return running(list(map(str, argv)), port, self.work / f"{port}.log", environ)
+        pinned = ["taskset", "-c", str(self.core)] if self.core is not None else []
+        return running([*pinned, *map(str, argv)], port, self.work / f"{port}.log", environ)
 
 
-def prepare(bench: Bench) -> None:
+def forty_wheels(folder: Path) -> None:
+    """Twenty projects, each with a wheel for one target and a pure one."""
+    tags = ("cp312-cp312-musllinux_1_2_aarch64", "py3-none-any")
+    for number in range(20):
+        for version, tag in zip(("1.0", "1.1"), tags, strict=True):
+            make_wheel(folder, name=f"peer-project-{number}", version=version, tag=tag)
+
+
+def prepare(bench: Bench, make_wheels: Callable[[Path], None] = forty_wheels) -> None:
     """Peers, wheels, wheelhouse."""
     if not bench.bin.is_dir():
         bench.run(sys.executable, "-m", "venv", bench.work / "peers")
@@ -77,10 +87,7 @@ def prepare(bench: Bench) -> None:
     for folder in (bench.wheels, bench.wheelhouse):
         shutil.rmtree(folder, ignore_errors=True)
     bench.wheels.mkdir()
-    tags = ("cp312-cp312-musllinux_1_2_aarch64", "py3-none-any")
-    for number in range(20):
-        for version, tag in zip(("1.0", "1.1"), tags, strict=True):
-            make_wheel(bench.wheels, name=f"peer-project-{number}", version=version, tag=tag)
+    make_wheels(bench.wheels)
     house = Wheelhouse(bench.wheelhouse)
     with house.lock():
         for wheel in sorted(bench.wheels.iterdir()):
@@ -89,9 +96,9 @@ def prepare(bench: Bench) -> None:
 
 
 @contextlib.contextmanager
-def whb_serve(bench: Bench) -> Iterator[str]:
+def whb_serve(bench: Bench, *options: str) -> Iterator[str]:
     port = free_port()
-    with bench.serve(port, *WHB, "serve", "--wheelhouse", bench.wheelhouse, "--port", str(port)):
+    with bench.serve(port, *WHB, "serve", "--wheelhouse", bench.wheelhouse, "--port", str(port), *options):
         yield f"http://127.0.0.1:{port}/simple/"
 
 

@@ -395,7 +395,7 @@ _MUTATIONS: dict[str, Callable[[Index], object]] = {
 _ALSO: dict[str, set[str]] = {
     "html.version.form": {"both.version"},
     "html.version.frozen": {"both.version"},
-    "html.list.text": {"both.list", "both.pages", "html.list.url"},
+    "html.list.text": {"both.list", "html.list.url"},
     "html.files.hash.form": {"both.hashes"},
     "html.files.hash.algorithm": {"html.files.hash.secure"},
     "html.files.requires-python": {"both.requires-python"},

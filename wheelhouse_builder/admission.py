@@ -54,7 +54,8 @@ def _admit(provided: Provided, verdicts: list[Verdict], tasks: Tasks) -> StoredW
     try:
         record = record_of(provided.path, **_making(provided))
         known = _known(record, provided.build, tasks.stored.values())
-        return wheelhouse.admit(provided.path, replace(record, verdicts=_merged(known, verdicts)))
+        log = tasks.pipeline.builds.log(provided.build) if provided.build else None
+        return wheelhouse.admit(provided.path, replace(record, verdicts=_merged(known, verdicts)), log=log)
     except JobError as error:
         return error
 

@@ -1,13 +1,16 @@
 """The build cache: what was built on this machine, by request key, for any wheelhouse to take.
 
-One folder a build: the repaired wheel, its build requirements with hashes, and a small JSON file that is written last,
-so that a folder without it is no build. Nothing here is proved to import; admission to a wheelhouse asks for that.
+One folder a build: the repaired wheel, its build requirements with hashes, the log, and a small JSON file that is
+written last, so that a folder without it is no build. Nothing here is proved to import; admission to a wheelhouse asks
+for that.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -17,12 +20,15 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _RECORD = "build.json"
 _LOCK = "build-requirements.txt"
+_LOG = "build.log.gz"
+_LOG_HEAD_BYTES, _LOG_TAIL_BYTES = 256 << 10, 4 << 20  # that are kept of a log: some builds print for hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,21 @@ def build_key(request_key: str, build_lock: str) -> str:
 def request_key(inputs: Mapping[str, str]) -> str:
     """The digest of all that shapes a wheel and is known before its build requirements are."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def packed_log(log: Path) -> bytes:
+    """A build's log as gzip, fit for anyone's eyes: without what is secret in URLs, and of a huge one both ends."""
+    with log.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if size > _LOG_HEAD_BYTES + _LOG_TAIL_BYTES:
+            head = stream.read(_LOG_HEAD_BYTES).rpartition(b"\n")[0]  # whole lines: half a URL could not be redacted
+            stream.seek(size - _LOG_TAIL_BYTES)
+            tail = stream.read().partition(b"\n")[2]
+            text = head + f"\n[{size - len(head) - len(tail)} bytes are left out here]\n".encode() + tail
+        else:
+            text = stream.read()
+    return gzip.compress(redact(text.decode(errors="replace")).encode(), mtime=0)
 
 
 class Builds:
@@ -90,8 +111,13 @@ class Builds:
         except FileNotFoundError:
             return None
 
-    def add(self, wheel: Path, build: Build, build_lock: str) -> None:
-        """Store a build. `wheel` is moved; on failure nothing is stored."""
+    def log(self, build: Build) -> Path | None:
+        """What the build printed, as gzip, fit to be shown; None for a build of the time before logs were kept."""
+        log = self._root / build.request_key / _LOG
+        return log if log.is_file() else None
+
+    def add(self, wheel: Path, build: Build, build_lock: str, log: bytes = b"") -> None:
+        """Store a build, `log` being what `packed_log` gave. `wheel` is moved; on failure nothing is stored."""
         self._root.mkdir(parents=True, exist_ok=True)
         final = self._root / build.request_key
         with tempfile.TemporaryDirectory(dir=self._root, prefix=".new.") as scratch:
@@ -99,6 +125,8 @@ class Builds:
             folder.mkdir()
             shutil.move(wheel, folder / build.filename)
             (folder / _LOCK).write_text(build_lock, encoding="utf-8")
+            if log:
+                (folder / _LOG).write_bytes(log)
             (folder / _RECORD).write_text(json.dumps(asdict(build), indent=1), encoding="utf-8")
             if final.exists():
                 final.rename(Path(scratch) / "old")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.artifact import Sdist, Source, describe
-from wheelhouse_builder.builds import Build, Builds, build_key, request_key
+from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
 from wheelhouse_builder.errors import JobError
@@ -174,7 +174,7 @@ class Pipeline:
             seconds=seconds,
             native=native,
         )
-        self.builds.add(wheel, build, raw.build_lock)
+        self.builds.add(wheel, build, raw.build_lock, packed_log(self.log(job)))
         return build
 
     def _explained(self, error: JobError, job: Job) -> JobError:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = "whb-test/python:{python}-alpine-{arch}"
@@ -53,6 +58,15 @@ def test_dir() -> Path:
 def whb(test_dir: Path) -> Whb:
     """The command line."""
     return Whb(Path(os.environ.get("WHB_CACHE_DIR", test_dir / "cache")))
+
+
+@pytest.fixture(scope="session")
+def cffi_wheelhouse(whb: Whb) -> Iterator[Path]:
+    """cffi for both architectures, where every user, also of a container, can read it; not to be changed."""
+    with tempfile.TemporaryDirectory(prefix="whb-cffi-") as name:
+        Path(name).chmod(0o755)
+        whb.ok("build", "-P", "cffi", "--python", "3.12", "--arch", "amd64", "--arch", "arm64", cwd=Path(name))
+        yield Path(name, "wheelhouse")
 
 
 def in_alpine(python: str, arch: str, script: str, *mounts: tuple[Path, str]) -> str:

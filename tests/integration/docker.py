@@ -25,5 +25,6 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 def build(context: Path, tag: str, arch: str, *arguments: str) -> str:
     """Build an image on Alpine's Python 3.12 from the context's Dockerfile; what docker said."""
     base = ("--build-arg", f"BASE={IMAGE.format(python='3.12', arch=arch)}", "--platform", f"linux/{arch}")
+    docker("image", "rm", tag, check=False)  # that of an earlier run
     done = docker("build", "--no-cache", *base, "--tag", tag, *arguments, str(context))
     return done.stdout + done.stderr

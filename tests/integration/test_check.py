@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 # What our index does not have, so that nothing can be wrong with it.
 _OPTIONAL = (
     *("html.files.gpg-sig", "html.files.provenance", "html.status", "json.files.gpg-sig", "json.files.provenance"),
-    *("json.status", "files.signature", "files.provenance", "folder."),
+    *("json.status", "files.signature", "files.provenance", "folder.", "html.files.upload-time"),
 )
 
 
@@ -151,3 +151,21 @@ def test_a_project_by_name(whb: Whb, wheelhouse: Path, tmp_path: Path) -> None:
     document = checked(whb, str(wheelhouse), tmp_path, "--project", "Other.Thing", "--files", "0")
     assert (document["projects"], document["files"], document["complete"]) == (1, 0, False)
     assert whb("check", str(wheelhouse), "--project", "nothing", cwd=tmp_path).returncode == 2
+
+
+def test_an_index_that_wants_a_password(whb: Whb, wheelhouse: Path, tmp_path: Path) -> None:
+    made = json.loads(whb.ok("token", "ci", "--json", cwd=tmp_path).stdout)
+    entry = "".join(f"{key} = {json.dumps(value)}\n" for key, value in made["entry"].items())
+    (tmp_path / "tokens.toml").write_text(f"[[token]]\n{entry}", encoding="utf-8")
+    with whb_serve(wheelhouse, tmp_path / "server", "--tokens", str(tmp_path / "tokens.toml")) as served:
+        url = f"{served.url}simple/"
+        refused = whb("check", url, cwd=tmp_path, NETRC=str(tmp_path / "none"))
+        assert refused.returncode == 4
+        assert "netrc" in refused.stderr
+        netrc = tmp_path / "netrc"
+        netrc.write_text(f"machine 127.0.0.1 login __token__ password {made['token']}\n", encoding="utf-8")
+        netrc.chmod(0o600)
+        done = whb.ok("check", url, "--json", "--min-level", "good", cwd=tmp_path, NETRC=str(netrc))
+        with_url = url.replace("://", f"://__token__:{made['token']}@")
+        shown = whb.ok("check", with_url, "--min-level", "good", cwd=tmp_path)
+    assert made["token"] not in done.stdout + done.stderr + shown.stdout + shown.stderr

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import httpx
 import moto
 import pytest
 
-from tests.integration.web import Site, certificates, free_port, serving
+from tests.integration.web import Site, certificates, free_port, running, serving
 from tests.wheels import make_wheel
 from wheelhouse_builder.client_config.address import parse_url
 from wheelhouse_builder.wheelhouse.generations import publish
@@ -68,7 +69,7 @@ def site(kind: str, whb: Whb, wheelhouse: Path, *options: str, host: str = "127.
     with tempfile.TemporaryDirectory(prefix=f"whb-{kind}-") as name:
         folder, port = Path(name), free_port()
         folder.chmod(0o755)
-        scheme = "https" if "--key" in options else "http"
+        scheme = "https" if "--tls-key" in options else "http"
         made = Site(url=f"{scheme}://{host}:{port}/", whb=whb, folder=folder, options=options)
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         (folder / "wheelhouse.htpasswd").write_text(f"{USER}:{hashed}\n", encoding="utf-8")
@@ -228,6 +229,14 @@ def test_only_what_is_published_is_there(served: Site, path: str, status: int) -
         assert location.removeprefix(served.url.rstrip("/")) == f"/{path}/"
 
 
+def test_it_is_all_that_an_index_should_be(served: Site, whb: Whb) -> None:
+    """By `whb check`; what Apache lacks is a header of an answer that no client asks for."""
+    document = json.loads(whb("check", served.url + "simple/", "--json", cwd=served.folder).stdout)
+    assert document["score"]["MUST"]["passed"] > 50
+    failed = {check["id"]: check["findings"] for check in document["checks"] if check["result"] == "failed"}
+    assert failed.keys() <= {"files.ranges.beyond"}, failed
+
+
 def test_clients_install_through_it(served: Site, pip: Path, tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text(served.config("pip"), encoding="utf-8")
     pip_installs(pip, tmp_path, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
@@ -256,6 +265,20 @@ def test_pip_forgets_the_extra_index_of_the_machine(nginx: Site, pip: Path, tmp_
     said = pip_installs(pip, tmp_path, XDG_CONFIG_DIRS=str(tmp_path / "etc"))
     assert "127.0.0.1:9" not in said
     assert f"Looking in indexes: {nginx.url}simple/" in said
+
+
+def test_uv_forgets_the_other_index_of_the_machine(nginx: Site, tmp_path: Path) -> None:
+    """Only as the text says, by UV_CONFIG_FILE: uv joins the lists of indexes of all the files that it finds."""
+    own = tmp_path / ".config/uv/uv.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[[index]]\nname = "other"\nurl = "http://127.0.0.1:9/simple/"\n', encoding="utf-8")
+    (tmp_path / "uv.toml").write_text(nginx.config("uv"), encoding="utf-8")
+    said = uv_installs(tmp_path, UV_CONFIG_FILE=str(tmp_path / "uv.toml"))
+    assert "127.0.0.1:9" not in said
+    found = call(
+        ["uv", "pip", "install", "--target", "x", "--python", sys.executable, "cffi"], tmp_path, UV_NO_CACHE="1"
+    )
+    assert (found.returncode, "127.0.0.1:9" in found.stderr) == (2, True)
 
 
 def test_uv_takes_only_what_is_named_from_it(nginx: Site, tmp_path: Path) -> None:
@@ -355,12 +378,36 @@ def test_https_with_an_authority_of_ones_own(kind: str, whb: Whb, wheelhouse: Pa
         assert installed(home / "site") == {"cffi-99.1", "pycparser-99.0"}
 
 
+@pytest.mark.parametrize("path", ["", "team/wheels/"])
+def test_nginx_in_front_of_the_server(path: str, whb: Whb, wheelhouse: Path, tmp_path: Path, pip: Path) -> None:
+    port, behind, folder = free_port(), free_port(), tmp_path / "nginx"
+    folder.mkdir()
+    tls = certificates(folder, "localhost")
+    made = Site(url=f"https://localhost:{port}/{path}", whb=whb, folder=folder, options=tls)
+    text = made.config("nginx-proxy", "--backend", f"127.0.0.1:{behind}")
+    (command,) = re.findall(r"^#   whb (.*)$", text, re.MULTILINE)
+    serve = [sys.executable, "-m", "wheelhouse_builder", *command.split(), "--port", str(behind), "-w", str(wheelhouse)]
+    log = tmp_path / "serve.log"
+    with running(serve, behind, log), serving("nginx", text, folder, port):
+        (tmp_path / "pip.conf").write_text(made.config("pip"), encoding="utf-8")
+        pip_installs(pip, tmp_path, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+        trusted = ssl.create_default_context(cafile=tls[1])
+        moved = httpx.get(made.url + "simple", verify=trusted, follow_redirects=True)
+        assert (moved.status_code, str(moved.url)) == (200, made.url + "simple/")
+    requests = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+    assert {request["client"] for request in requests} == {"127.0.0.1"}
+
+
 VECTORS = [
     ("/simple/", PIP_ACCEPT, "/simple/index.v1_json"),
     ("/simple/cffi/", UV_ACCEPT, "/simple/cffi/index.v1_json"),
     ("/simple/cffi/", "application/vnd.pypi.simple.latest+json", "/simple/cffi/index.v1_json"),
     ("/simple/cffi/", f"{JSON};q=0, text/html", "/simple/cffi/index.html"),
     ("/simple/cffi/", f"text/html, {JSON}; q=0.000", "/simple/cffi/index.html"),
+    ("/simple/cffi/", f"{JSON}; q=0.1, application/*;q=0.9, text/html;q=0.5", "/simple/cffi/index.html"),
+    ("/simple/cffi/", f"text/html ; q=0.1, {JSON} ; q=0.5", "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", "APPLICATION/*, */*;q=0.1", "/simple/cffi/index.v1_json"),
+    ("/simple/cffi/", ",;, ;q=x", "/simple/cffi/index.html"),
     ("/simple/cffi/", "*/*", "/simple/cffi/index.html"),
     ("/simple/cffi/", None, "/simple/cffi/index.html"),
     ("/links/", PIP_ACCEPT, "/links/index.html"),

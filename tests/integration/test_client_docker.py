@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +16,7 @@ from tests.integration.web import Site, certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.integration.conftest import Whb
 
@@ -29,18 +28,9 @@ CALL_BACK = "import cffi; f = cffi.FFI(); print(f.callback('int(int)', lambda x:
 
 
 @pytest.fixture(scope="module")
-def wheelhouse(whb: Whb) -> Iterator[Path]:
-    """cffi for both architectures, where the users of web servers can read it."""
-    with tempfile.TemporaryDirectory(prefix="whb-docker-") as name:
-        Path(name).chmod(0o755)
-        whb.ok("build", "-P", "cffi", "--python", "3.12", "--arch", "amd64", "--arch", "arm64", cwd=Path(name))
-        yield Path(name, "wheelhouse")
-
-
-@pytest.fixture(scope="module")
-def guarded(whb: Whb, wheelhouse: Path) -> Iterator[Site]:
+def guarded(whb: Whb, cffi_wheelhouse: Path) -> Iterator[Site]:
     """The wheelhouse behind nginx, with a password."""
-    with site("nginx", whb, wheelhouse, "--user", USER, host="wheelhouse") as made:
+    with site("nginx", whb, cffi_wheelhouse, "--user", USER, host="wheelhouse") as made:
         (made.folder / "netrc").write_text(made.config("netrc"), encoding="utf-8")
         yield made
 
@@ -111,8 +101,8 @@ def test_uv_installs_with_a_secret(guarded: Site, context: Path, uv_image: str) 
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_pip_installs_from_the_context(guarded: Site, wheelhouse: Path, context: Path, arch: str) -> None:
-    shutil.copytree(wheelhouse, context / "wheelhouse", symlinks=True)
+def test_pip_installs_from_the_context(guarded: Site, cffi_wheelhouse: Path, context: Path, arch: str) -> None:
+    shutil.copytree(cffi_wheelhouse, context / "wheelhouse", symlinks=True)
     (context / "Dockerfile").write_text(guarded.config("dockerfile-bind"), encoding="utf-8")
     build(context, tag := f"whb-test/client-bind:{arch}", arch, "--network", "none")
     works(tag, arch)
@@ -120,10 +110,10 @@ def test_pip_installs_from_the_context(guarded: Site, wheelhouse: Path, context:
 
 @pytest.mark.parametrize("kind", ["dockerfile", "dockerfile-uv"])
 def test_an_authority_of_ones_own_is_a_secret_too(
-    kind: str, whb: Whb, wheelhouse: Path, context: Path, tmp_path: Path, uv_image: str
+    kind: str, whb: Whb, cffi_wheelhouse: Path, context: Path, tmp_path: Path, uv_image: str
 ) -> None:
     tls = certificates(tmp_path, "wheelhouse")
-    with site("nginx", whb, wheelhouse, *tls, host="wheelhouse") as made:
+    with site("nginx", whb, cffi_wheelhouse, *tls, host="wheelhouse") as made:
         (context / "Dockerfile").write_text(made.config(kind), encoding="utf-8")
         secret = ("--secret", f"id=ca,src={tls[1]}", "--build-arg", f"UV=whb-test/uv:{uv_image}")
         build(context, tag := f"whb-test/client-ca:{uv_image}", uv_image, *HOST, *secret)

@@ -363,6 +363,51 @@ def test_behind_nginx_with_a_prefix(house: Wheelhouse, tmp_path: Path) -> None:
         assert status("-H", "X-Forwarded-For: 127.0.0.1", f"http://127.0.0.1:{running.port}/healthz") == 200
 
 
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/serve.md"
+
+
+def documented(start: str) -> str:
+    """The indented block of the how-to page that begins with this line."""
+    found = re.search(rf"^    {re.escape(start)}\n(?:(?:    .*)?\n)*", HOW_TO.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, start
+    return re.sub("^    ", "", found[0], flags=re.MULTILINE)
+
+
+def test_the_units_of_the_documentation(tmp_path: Path) -> None:
+    text = documented("[Unit]")
+    socket_unit = text.partition("`/etc/systemd")[0]
+    service = documented("[Unit]\n    Description=wheel index\n    Requires=whb.socket")
+    assert "[Socket]" in socket_unit
+    assert "ExecStart=/opt/whb/bin/whb serve" in service
+    (tmp_path / "whb.socket").write_text(socket_unit, encoding="utf-8")
+    (tmp_path / "whb.service").write_text(service.replace("/opt/whb/bin/whb", "/bin/true"), encoding="utf-8")
+    argv = ["systemd-analyze", "verify", str(tmp_path / "whb.socket"), str(tmp_path / "whb.service")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "whb." in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+    whb = re.search(r"whb (serve .*)", service)
+    assert whb
+    from wheelhouse_builder.cli import command_parser
+
+    command_parser("serve").parse_args(whb[1].split()[1:])
+
+
+def test_nginx_as_the_documentation_has_it(house: Wheelhouse, tmp_path: Path) -> None:
+    with whb_serve(house.root, tmp_path / "run", "--root-path", "/wheels", "--trusted-proxy", "127.0.0.1") as running:
+        port = free_port()
+        location = documented("location /wheels/ {").partition("\n\n")[0]
+        location = location.replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
+        folder = tmp_path / "nginx"
+        folder.mkdir()
+        with serving("nginx", f"server {{ listen 127.0.0.1:{port}; {location} }}", folder, port):
+            index = f"http://127.0.0.1:{port}/wheels/simple/"
+            done = pip(tmp_path, "--index-url", index, "demo")
+            assert done.returncode == 0, done.stdout + done.stderr
+            identity = re.search(r"x-request-id: ([0-9a-f]{32})", curl("-D-", "-o", "/dev/null", index), re.IGNORECASE)
+            assert identity
+            assert running.logs(id=identity[1])["status"] == 200
+
+
 # Bad clients
 
 

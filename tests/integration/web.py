@@ -163,4 +163,4 @@ def certificates(folder: Path, host: str) -> tuple[str, ...]:
         [*new, "-subj", f"/CN={host}", *signed, "-out", cert, "-keyout", key],
     ):
         subprocess.run(made, check=True, capture_output=True)
-    return ("--ca", ca, "--cert", cert, "--key", key)
+    return ("--ca", ca, "--tls-cert", cert, "--tls-key", key)

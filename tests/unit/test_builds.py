@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.wheels import make_wheel
-from wheelhouse_builder.builds import Build, Builds, build_key, request_key
+from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.files import sha256_of
 
 if TYPE_CHECKING:
@@ -87,3 +88,32 @@ def test_every_input_is_part_of_the_keys() -> None:
     assert request_key(inputs) == request_key(dict(reversed(inputs.items())))
     assert len({request_key(inputs), request_key({**inputs, "zig": "1"}), request_key({**inputs, "target": "u"})}) == 3
     assert build_key("k", "a==1") != build_key("k", "a==2")
+
+
+def test_a_log_is_kept_with_its_build(tmp_path: Path, builds: Builds) -> None:
+    first = stored(tmp_path, builds)
+    assert builds.log(first) is None
+    log = tmp_path / "job.log"
+    log.write_text("fetching https://me:secret@host/x?sig=secret\ndone\n")
+    wheel = make_wheel(tmp_path)
+    second = replace(first, request_key="k2", sha256=sha256_of(wheel))
+    builds.add(wheel, second, "", packed_log(log))
+    kept = builds.log(second)
+    assert kept is not None
+    assert gzip.decompress(kept.read_bytes()).decode() == "fetching https://***@host/x?***\ndone\n"
+    assert packed_log(log) == packed_log(log)
+
+
+def test_of_a_huge_log_both_ends_are_kept_in_whole_lines(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    line = "https://me:secret@host/some/place\n"
+    log.write_text("first\n" + line * 200_000 + "last\n")
+    text = gzip.decompress(packed_log(log)).decode()
+    assert text.startswith("first\n")
+    assert text.endswith("\nlast\n")
+    assert len(text) < 5 << 20
+    assert "secret" not in text
+    rest = {line for line in text.splitlines() if "left out" not in line}
+    assert rest == {"first", "https://***@host/some/place", "last"}
+    (told,) = {line for line in text.splitlines() if "left out" in line}
+    assert told == f"[{int(told[1:].split()[0])} bytes are left out here]"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -175,6 +177,22 @@ def test_a_fault_of_ours_is_written_down(
     assert "Traceback" in Path(hint.removeprefix("hint: please report it with ")).read_text(encoding="utf-8")
 
 
+def test_a_fault_of_ours_is_shown_where_nothing_can_be_written(
+    fake_run: Callable[[object], object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """As in a container whose file system is read-only."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    fake_run(ZeroDivisionError("by zero"))
+    assert main(["build", "-P", "cffi", "-q"]) == 1
+    *text, message, hint = capsys.readouterr().err.splitlines()
+    assert text[0] == "Traceback (most recent call last):"
+    assert message == "error: internal error: ZeroDivisionError: by zero"
+    assert hint == "hint: please report it with what is above"
+
+
 def test_errors_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--json", "--python", "2.7"]) == 2
     out, err = capsys.readouterr()
@@ -282,3 +300,21 @@ def test_the_cache_is_tagged_as_one(
     (tmp_path / "file").touch()
     monkeypatch.setenv("WHB_CACHE_DIR", "file")
     assert main(["plan", "-P", "cffi"]) == 0
+
+
+def test_a_token_is_shown_apart_from_the_lines_for_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "ci server", "--scope", "read", "--scope", "publish", "--scope", "read"]) == 0
+    out, err = capsys.readouterr()
+    token = err.strip().rpartition(" ")[2]
+    assert token not in out
+    (entry,) = tomllib.loads(out)["token"]
+    assert entry == {
+        "name": "ci server",
+        "sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "scopes": ["read", "publish"],
+    }
+
+
+def test_a_token_needs_a_name_that_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "a\nb"]) == 2
+    assert "is no name" in capsys.readouterr().err

@@ -7,7 +7,9 @@ import re
 import shlex
 import tomllib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -18,15 +20,13 @@ from wheelhouse_builder.client_config.address import IndexAddress, parse_url
 from wheelhouse_builder.client_config.render import KINDS, render
 from wheelhouse_builder.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 PLAIN = parse_url("http://wheelhouse:8080/")
 LOCAL = parse_url("http://127.0.0.1:8080/")
 TLS = replace(parse_url("https://wheels.example/"), ca="/etc/ssl/ca.pem", user="bot")
 ADDRESSES = {"plain": PLAIN, "local": LOCAL, "tls": TLS}
 SAFE = re.compile(r"[a-zA-Z0-9._~:/+@\[\]-]+")
-EVERY_FIELD = st.sampled_from(["user", "ca", "root", "certificate", "key", "bucket"])
+EVERY_FIELD = st.sampled_from(["user", "ca", "root", "certificate", "key", "backend", "bucket"])
 
 
 def settings(text: str) -> str:
@@ -121,7 +121,7 @@ def test_every_text_is_complete(kind: str, name: str) -> None:
     assert "@{" not in text
     assert text.endswith("\n")
     assert not any(line.endswith((" ", "\t")) for line in text.splitlines())
-    assert max(map(len, text.splitlines())) <= 140
+    assert max(map(len, text.splitlines())) <= 132
 
 
 @pytest.mark.parametrize(("kind", "file"), [(kind, entry.template) for kind, entry in KINDS.items()])
@@ -234,14 +234,30 @@ def test_several_kinds_have_their_names_between_them(capsys: pytest.CaptureFixtu
 
 
 def test_the_options_reach_the_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    files = ["--ca", "/ca.pem", "--cert", "/c.pem", "--key", "/k.pem", "--wheelhouse", "/srv/w"]
-    arguments = ["--url", "https://h/", "--user", "bot", "--bucket", "a-bucket", *files]
+    files = ["--ca", "/ca.pem", "--tls-cert", "/c.pem", "--tls-key", "/k.pem", "--wheelhouse", "/srv/w"]
+    arguments = ["--url", "https://h/", "--user", "bot", "--bucket", "a-bucket", "--backend", "[::1]:81", *files]
     assert main(["client-config", "--json", *KINDS, *arguments]) == 0
     texts = {entry["kind"]: entry["text"] for entry in json.loads(capsys.readouterr().out)["configs"]}
     index = IndexAddress(
         scheme="https", host="h", port=443, user="bot", ca="/ca.pem", root="/srv/w", certificate="/c.pem", key="/k.pem"
     )
-    assert texts == {kind: render(kind, replace(index, bucket="a-bucket")) for kind in KINDS}
+    assert texts == {kind: render(kind, replace(index, bucket="a-bucket", backend="[::1]:81")) for kind in KINDS}
+
+
+def test_what_says_no_address_needs_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such a text is the same for every address."""
+    for kind, entry in KINDS.items():
+        told = {render(kind, replace(index, user=None, ca=None)) for index in (PLAIN, LOCAL, TLS)}
+        assert (len(told) == 1) is not entry.needs_url
+        if not entry.needs_url:
+            assert main(["client-config", kind]) == 0
+            assert capsys.readouterr().out == told.pop()
+
+
+def test_the_documentation_shows_what_is_printed() -> None:
+    text = (ROOT / "docs/how-to/clients.md").read_text(encoding="utf-8")
+    for kind, url in (("pip", "https://wheels.example/"), ("dockerfile", "http://wheelhouse:8080/")):
+        assert indent(render(kind, parse_url(url)), "    ") in text
 
 
 @pytest.mark.parametrize(
@@ -253,6 +269,7 @@ def test_the_options_reach_the_text(capsys: pytest.CaptureFixture[str], tmp_path
         (["pip", "--url", "http://h/", "--ca", "ca.pem"], "--ca: 'ca.pem'"),
         (["pip", "--url", "http://h/", "--ca", "/a/../b"], "--ca: '/a/../b'"),
         (["pip", "--url", "http://h/", "--user", "a b"], "--user: 'a b'"),
+        (["nginx-proxy", "--url", "http://h/", "--backend", "http://x/"], "--backend: 'http://x/'"),
         (["s3-policy", "--url", "http://h/", "--bucket", "A"], "--bucket: 'A'"),
         (["nginx", "--url", "http://h/", "-w", "/srv/a b"], "--wheelhouse: '/srv/a b'"),
     ],

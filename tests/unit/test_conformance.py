@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from wheelhouse_builder.conformance.http import HttpSource, require_url
 from wheelhouse_builder.conformance.judge import CHECKS, failing, judge, score
 from wheelhouse_builder.conformance.model import Exchange, FolderSeen, Format, Level, Observed, Result
 from wheelhouse_builder.conformance.observe import Sample, observe
-from wheelhouse_builder.conformance.pages import links_of, names_of, read_page
+from wheelhouse_builder.conformance.pages import links_of, names_of, read_page, zstd_module
 from wheelhouse_builder.errors import Cancelled, MachineError, UsageError
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.conformance import conformance_data, conformance_table, failures_text
@@ -94,6 +95,16 @@ def test_a_defect_of_a_folder_is_found(check: str, tmp_path: Path) -> None:
     assert failed(observe(source, _ALL)) == {check}
 
 
+def test_a_copy_in_zstd_is_looked_into(tmp_path: Path) -> None:
+    zstd = importlib.import_module(zstd_module() or "compression.zstd")
+    source, page = conforming().folder(tmp_path / "tree"), tmp_path / "tree/simple/demo/index.html"
+    copy = page.with_name("index.html.zst")
+    copy.write_bytes(zstd.compress(page.read_bytes()))
+    assert failed(observe(source, _ALL)) == set()
+    copy.write_bytes(copy.read_bytes()[:-4])
+    assert failed(observe(source, _ALL)) == {"folder.copies"}
+
+
 def test_a_wheelhouse_tells_what_is_wrong_with_it() -> None:
     def folder(*problems: str) -> Observed:
         return Observed(base="file:///x/", pages=(), folder=FolderSeen(copies={}, outside={}, problems=problems))
@@ -148,6 +159,40 @@ def test_a_project_that_is_named_and_not_there() -> None:
         observe(conforming().source(), Sample(names=("Nothing.Here",)))
 
 
+@pytest.mark.parametrize("name", ["/etc", "a/../../b", "..", "", "a b"])
+def test_a_name_that_is_a_path_is_not_followed(name: str, tmp_path: Path) -> None:
+    index = conforming()
+    index.documents[""]["projects"].append({"name": name})
+    index.pages[""] = {**index.documents[""], "projects": index.documents[""]["projects"][:-1]}
+    observed = observe(index.folder(tmp_path / "tree"), _ALL)
+    assert failed(observed) == {"json.list"}
+    with pytest.raises(UsageError, match="no project"):
+        observe(index.source(), Sample(names=(name,)))
+
+
+def test_an_index_without_a_list() -> None:
+    index = conforming()
+    sent(replaced(Answer(404)), lambda request: request.url.path == "/simple/")(index)
+    observed = observe(index.source(), Sample(names=("demo",)))
+    assert {page.name for page in observed.pages} == {"demo"}
+    assert failed(observed) == set()
+
+
+def test_what_a_url_holds_is_not_told() -> None:
+    index = conforming()
+    for file in index.documents["demo"]["files"]:
+        file["url"] += "?token=secret"
+    sent(replaced(Answer(500)), lambda request: b"secret" in request.url.query)(index)
+    observed = seen(index)
+    assert "files.found" in failed(observed)
+    assert "secret" not in json.dumps(conformance_data(observed, judge(observed)))
+
+
+def test_a_document_that_is_nested_too_deep() -> None:
+    for depth in (200, 400, 900, 950, 980, 990, 2000):
+        judged_page(b'{"meta":' + b"[" * depth + b"]" * depth + b"}", Format.JSON, "demo")
+
+
 def test_the_sample_is_spread_over_the_list() -> None:
     index = conforming()
     names = [f"p{number:03}" for number in range(100)]
@@ -178,10 +223,40 @@ def test_credentials_stay_at_the_origin_of_the_index() -> None:
     assert "u:p" not in source.base
 
 
+def test_a_lost_connection_is_made_again() -> None:
+    index, asked = conforming(), iter(range(1000))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if next(asked) % 2 == 0:
+            raise httpx.ReadError("Connection reset by peer")
+        return index.answer(request)
+
+    source = HttpSource(BASE, canceller=Canceller(), transport=httpx.MockTransport(answer))
+    assert failed(observe(source, _ALL)) == set()
+
+
 def test_redirects_end() -> None:
     index = conforming()
     sent(replaced(Answer(302, {"location": BASE})))(index)
     assert "redirects" in index.source().page("", Format.HTML).error
+
+
+def test_an_answer_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.http.MAX_PAGE_BYTES", 10)
+    answer = conforming().source().page("demo", Format.JSON)
+    assert answer.error == "more than 10 bytes"
+    with pytest.raises(MachineError, match="more than 10 bytes"):
+        seen(conforming())
+
+
+def test_an_answer_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.http._DEADLINE_SECONDS", -1.0)
+    assert "no end" in conforming().source().page("demo", Format.JSON).error
+
+
+def test_a_large_page_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.conformance.observe._MAX_PROBED_BYTES", 1)
+    assert seen(conforming()).probed == ()
 
 
 def test_a_question_can_be_interrupted() -> None:

@@ -36,6 +36,8 @@ PAGES = (
     "simple/one/about.html",
     "links/index.html",
     "browse/index.html",
+    "browse/script.js",
+    "browse/style.css",
 )
 COPIES = ("", ".gz", ".zst")
 

@@ -98,6 +98,8 @@ def test_pages_are_where_the_specification_wants_them() -> None:
         "simple/index.v1_json",
         "links/index.html",
         "browse/index.html",
+        "browse/script.js",
+        "browse/style.css",
         *(f"simple/{name}/{page}" for name in ("cffi", "local", "zope-interface") for page in PAGES),
     }
     listed = Anchors(pages["simple/index.html"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.asgi import ask, call, get, scope_of
 from tests.houses import add, house_with, publish_all
+from wheelhouse_builder.index import packing
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.replies import Policy
 from wheelhouse_builder.server.snapshot import Snapshots
@@ -113,6 +114,10 @@ def test_packed_pages_have_entity_tags_of_their_own(app: ASGIApp) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert packed.headers["etag"].endswith('-gz"')
+    smallest = get(app, "/simple/demo-pkg/", {"Accept": JSON, "Accept-Encoding": "gzip, deflate, zstd"})
+    assert smallest.headers["content-encoding"] == "zstd"
+    assert packing.zstd.decompress(smallest.body) == plain.body
+    assert smallest.headers["etag"].endswith('-zst"')
     assert "content-encoding" not in plain.headers
     known = {"Accept": JSON, "If-None-Match": plain.headers["etag"]}
     assert get(app, "/simple/demo-pkg/", known).status == 304
@@ -311,7 +316,7 @@ def test_a_request_ends_on_the_snapshot_that_it_began_on(tmp_path: Path, monkeyp
 
 
 def test_a_text_too_large_for_memory_is_sent_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wheelhouse_builder.server.documents._MOST_IN_MEMORY", 10)
+    monkeypatch.setattr("wheelhouse_builder.index.packing.MAX_BYTES", 10)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     house = house_with(tmp_path / "wheelhouse", "one")
     app = app_of(house)

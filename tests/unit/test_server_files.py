@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from tests.asgi import ask, get
 from tests.houses import add, house_with, publish_all
+from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.snapshot import Snapshots
 from wheelhouse_builder.wheelhouse.generations import current, roll_back
@@ -283,3 +284,14 @@ def test_a_yanked_wheel_is_still_there(house: Wheelhouse) -> None:
     page = get(app, "/simple/demo/", {"Accept": "application/vnd.pypi.simple.v1+json"}).json
     assert page["files"][0]["yanked"] == "broken"
     assert get(app, f"/{WHEEL}").status == 200
+
+
+def test_nothing_of_a_project_in_quarantine_is_there(house: Wheelhouse) -> None:
+    other = add(house, "other")
+    house.records.set_mark(canonicalize_name("demo"), Mark(status=Status.QUARANTINED, reason="malware"))
+    publish_all(house)
+    app = serve(house)
+    assert get(app, "/simple/demo/").status == 200
+    assert get(app, f"/{WHEEL}").status == 404  # though the generation before names it
+    assert get(app, f"/{WHEEL}.metadata").status == 404
+    assert get(app, f"/{other}").status == 200

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings
+from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings, value_of
 from wheelhouse_builder.settings_sources import load_settings
 from wheelhouse_builder.target import Arch, Target
 
@@ -170,6 +170,51 @@ def test_what_is_shown_is_toml_that_gives_the_same_settings(tmp_path: Path) -> N
     again = load(tmp_path / "again", show_settings(settings))
     assert again == settings
     assert 'no-binary = ["cffi"]  # --no-binary' in show_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("port", "0", 0),
+        ("root-path", '"/wheels/"', "/wheels"),
+        ("root-path", '"/"', ""),
+        ("trusted-proxies", '["10.0.0.7", "2001:db8::/32", "unix"]', ("10.0.0.7/32", "2001:db8::/32", "unix")),
+        ("reserved", '["Acme_*", "in.house"]', ("acme-*", "in-house")),
+        ("upstream", '"https://example.com/simple"', "https://example.com/simple/"),
+        ("access-log", '"off"', "off"),
+        ("max-age", "0", 0),
+        ("anonymous-read", "true", True),
+    ],
+)
+def test_what_the_server_takes(tmp_path: Path, key: str, value: str, kept: object) -> None:
+    settings = load(tmp_path, f"[serve]\n{key} = {value}\n")
+    assert value_of(settings, OPTIONS[f"serve.{key}"]) == kept
+    assert load(tmp_path, show_settings(settings)) == settings
+
+
+def test_the_access_log_is_relative_to_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, '[serve]\naccess-log = "log"\n').serve.access_log == tmp_path / "log"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("port", "65536", "is not a port"),
+        ("port", "-1", "is not a port"),
+        ("root-path", '"wheels"', "cannot be the prefix"),
+        ("root-path", '"/a/../b"', "cannot be the prefix"),
+        ("root-path", '"/simple"', "cannot be the prefix"),
+        ("trusted-proxies", '["10.0.0.7/8"]', "has host bits set"),
+        ("trusted-proxies", '["*"]', "is not a network"),
+        ("reserved", '["acme/*"]', "is neither a project name nor a pattern"),
+        ("upstream", '"https://me:secret@example.com/"', "is not the URL of an index"),
+        ("upstream", '"file:///x"', "is not the URL of an index"),
+        ("server", '"gunicorn"', "is none of uvicorn, granian"),
+        ("max-requests", "0", "is not a whole number above zero"),
+    ],
+)
+def test_what_the_server_does_not_take(tmp_path: Path, key: str, value: str, problem: str) -> None:
+    assert problem in problems(tmp_path, f"[serve]\n{key} = {value}\n")
 
 
 values = st.recursive(

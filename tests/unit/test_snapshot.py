@@ -123,6 +123,12 @@ def stale_gzip(path: Path) -> None:
     path.with_name("index.html.gz").write_bytes(gzip.compress(b"of another time"))
 
 
+def bend(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "empty manifest": lambda path: (path / "manifest.json").write_bytes(b""),
@@ -137,6 +143,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     ),
     "a packed copy of something else": lambda path: stale_gzip(path / "simple/two/index.html"),
     "half a packed copy": lambda path: cut(path / "simple/two/index.html.gz"),
+    "a bent zstd copy": lambda path: bend(path / "simple/two/index.v1_json.zst"),
     "no flat page": lambda path: (path / "links/index.html").unlink(),
     "nothing left": shutil.rmtree,
 }
@@ -185,10 +192,12 @@ def test_a_damaged_generation_raises(house: Wheelhouse) -> None:
         load(generation)
 
 
-def test_small_texts_without_a_copy_are_packed(tmp_path: Path) -> None:
+def test_small_texts_without_copies_are_packed(tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     path.write_bytes(b"<p>" * 500)
-    copy = read_document(path).codings[Coding.GZIP].body
+    codings = read_document(path).codings
+    assert set(codings) == set(Coding)
+    copy = codings[Coding.GZIP].body
     assert isinstance(copy, bytes)
     assert gzip.decompress(copy) == path.read_bytes()
     path.write_bytes(b"<p>")

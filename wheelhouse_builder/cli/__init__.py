@@ -202,8 +202,13 @@ def _internal_error(error: Exception, console: Console) -> WhbError:
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile("w", prefix="whb-traceback-", suffix=".txt", delete=False) as file:
-        file.write(text)
-    if console.verbosity > 0:
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="whb-traceback-", suffix=".txt", delete=False) as file:
+            file.write(text)
+        where = file.name
+    except OSError:  # as in a container that can write nowhere
+        where = ""
+    if console.verbosity > 0 or not where:
         console.complain(text)
-    return WhbError(f"internal error: {type(error).__name__}: {error}", hint=f"please report it with {file.name}")
+    hint = f"please report it with {where or 'what is above'}"
+    return WhbError(f"internal error: {type(error).__name__}: {error}", hint=hint)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.client_config.address import IndexAddress
 
+_NOWHERE = "http://localhost/"  # for kinds that say no address
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
@@ -24,8 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, ("wheelhouse",))
     group = parser.add_argument_group("web servers and buckets")
-    group.add_argument("--cert", metavar="FILE", help="the server's certificate, on the server")
-    group.add_argument("--key", metavar="FILE", help="its private key")
+    group.add_argument("--tls-cert", metavar="FILE", help="the server's certificate, on the server")
+    group.add_argument("--tls-key", metavar="FILE", help="its private key")
+    group.add_argument("--backend", metavar="HOST:PORT", help="where whb serve listens (default: 127.0.0.1:8080)")
     group.add_argument("--bucket", metavar="NAME", help="the bucket (default: wheelhouse)")
 
 
@@ -58,12 +61,15 @@ def _address(invocation: Invocation) -> IndexAddress:
     from dataclasses import replace
 
     from wheelhouse_builder.client_config.address import parse_url
+    from wheelhouse_builder.client_config.render import KINDS
 
     options = invocation.options
-    if options.url is None:
+    if options.url is None and any(KINDS[kind].needs_url for kind in options.kinds):
         raise UsageError(
             "--url is missing", hint="give the index as its clients reach it: --url http://wheelhouse:8080/"
         )
-    more = {"user": options.user, "ca": options.ca, "certificate": options.cert, "key": options.key}
-    more |= {"bucket": options.bucket, "root": str(invocation.settings.wheelhouse)}
-    return replace(parse_url(options.url), **{name: value for name, value in more.items() if value is not None})
+    more = {"user": options.user, "ca": options.ca, "certificate": options.tls_cert, "key": options.tls_key}
+    more |= {"bucket": options.bucket, "backend": options.backend, "root": str(invocation.settings.wheelhouse)}
+    return replace(
+        parse_url(options.url or _NOWHERE), **{name: value for name, value in more.items() if value is not None}
+    )

@@ -55,5 +55,12 @@ def _announcement(service: Service, urls: Sequence[str]) -> str:
     what = f"generation {now.generation.number}, {len(now.projects)} projects" if now else "nothing published yet"
     lines = [f"serving {root} ({what}) at {' '.join(urls)}"]
     if web := next((url for url in urls if not url.startswith("unix:")), None):
-        lines.append(f"pip install --index-url {web}simple/ PACKAGE")
+        lines.append(f"pip install --index-url {_reachable(web)}simple/ PACKAGE")
     return "\n".join(lines)
+
+
+def _reachable(url: str) -> str:
+    """The URL with the name of this machine in place of the address that stands for all of its addresses."""
+    import socket
+
+    return url.replace("://0.0.0.0:", f"://{socket.gethostname()}:").replace("://[::]:", f"://{socket.gethostname()}:")

@@ -19,6 +19,7 @@ _URL_PATH = re.compile(r"(?:/[a-zA-Z0-9_~-][a-zA-Z0-9._~-]*)*/?")
 _FILE = re.compile(r"(?:/[a-zA-Z0-9._+@-]+)+")
 _USER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._@+-]{0,63}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # the rules of S3
+_BACKEND = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\]):[0-9]{{1,5}}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -38,14 +39,15 @@ class IndexAddress:
     root: str = "/srv/wheelhouse"  # the wheelhouse on the web server
     certificate: str = "/etc/ssl/certs/wheelhouse.pem"  # of the web server
     key: str = "/etc/ssl/private/wheelhouse.key"
+    backend: str = "127.0.0.1:8080"  # where `whb serve` listens behind a proxy
     bucket: str = "wheelhouse"
 
     def __post_init__(self) -> None:
         for what, value in {
             "--ca": self.ca,
             "--wheelhouse": self.root,
-            "--cert": self.certificate,
-            "--key": self.key,
+            "--tls-cert": self.certificate,
+            "--tls-key": self.key,
         }.items():
             if value is not None and (not _FILE.fullmatch(value) or ".." in value.split("/")):
                 hint = (
@@ -54,6 +56,8 @@ class IndexAddress:
                 raise UsageError(f"{what}: {value!r} cannot go into a configuration", hint=hint)
         if self.user is not None and not _USER.fullmatch(self.user):
             raise UsageError(f"--user: {self.user!r} is no user name", hint="letters, digits and . _ @ + - only")
+        if not _BACKEND.fullmatch(self.backend):
+            raise UsageError(f"--backend: {self.backend!r} is no host and port", hint="give it as 127.0.0.1:8080")
         if not _BUCKET.fullmatch(self.bucket):
             raise UsageError(
                 f"--bucket: {self.bucket!r} is no name of a bucket", hint="lower case letters, digits, . and -"

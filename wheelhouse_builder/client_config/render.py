@@ -28,6 +28,7 @@ class Kind:
 
     summary: str  # one line
     template: str  # the name of its file
+    needs_url: bool = True
     own_host: bool = False  # a server configuration: the index is all that its host has
 
 
@@ -47,14 +48,23 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "dockerfile-uv": Kind(summary="Dockerfile: the same with uv", template="uv.Dockerfile"),
         "dockerfile-bind": Kind(
-            summary="Dockerfile: from a wheelhouse in the build context, without network", template="bind.Dockerfile"
+            summary="Dockerfile: from a wheelhouse in the build context, without network",
+            template="bind.Dockerfile",
+            needs_url=False,
         ),
         "nginx": Kind(summary="nginx serves the wheelhouse", template="nginx.conf", own_host=True),
         "apache": Kind(summary="Apache httpd serves the wheelhouse", template="apache.conf", own_host=True),
         "caddy": Kind(summary="Caddy serves the wheelhouse", template="Caddyfile", own_host=True),
-        "s3-policy": Kind(summary="bucket policy: whoever reaches the bucket may read", template="s3-policy.json"),
-        "s3-website": Kind(summary="website configuration of a bucket: HTML pages", template="s3-website.json"),
-        "cloudfront": Kind(summary="CloudFront function in front of a bucket: HTML and JSON", template="cloudfront.js"),
+        "nginx-proxy": Kind(summary="nginx in front of whb serve", template="nginx-proxy.conf"),
+        "s3-policy": Kind(
+            summary="bucket policy: whoever reaches the bucket may read", template="s3-policy.json", needs_url=False
+        ),
+        "s3-website": Kind(
+            summary="website configuration of a bucket: HTML pages", template="s3-website.json", needs_url=False
+        ),
+        "cloudfront": Kind(
+            summary="CloudFront function in front of a bucket: HTML and JSON", template="cloudfront.js", needs_url=False
+        ),
     }
 )
 
@@ -91,6 +101,10 @@ def _fields(index: IndexAddress) -> dict[str, str | None]:
         "scheme": index.scheme,
         "host": index.host,
         "port": str(index.port),
+        "path": index.path,
+        "root_path": None if index.path == "/" else index.path.rstrip("/"),
+        "if_top": when(index.path == "/"),
+        "backend": index.backend,
         "simple": f"{index.url}simple/",
         "links": f"{index.url}links/",
         "unprotected": when(index.unprotected),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from wheelhouse_builder.conformance.model import Exchange, Format
-from wheelhouse_builder.conformance.pages import MAX_PAGE_BYTES, decompressed
+from wheelhouse_builder.conformance.pages import MAX_PAGE_BYTES, decompressed, zstd_module
 from wheelhouse_builder.conformance.source import ELSEWHERE
 from wheelhouse_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import IO
 
 _PAGES = {Format.HTML: ("index.html",), Format.JSON: ("index.v1_json", "index.json")}
@@ -79,22 +79,23 @@ class FolderSource:
         return Exchange(url=url, final_url=url, status=200, size=size, body=real.read_bytes())
 
 
-def look_around(source: FolderSource, listed: frozenset[str]) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """The compressed copies of pages with whether they hold them, and the project folders that are not `listed`."""
-    copies, unlisted = {}, []
-    folders = [source.simple, *sorted(path for path in source.simple.iterdir() if path.is_dir())]
-    flat = source.tree / "links"
-    for folder in [*folders, *([flat] if flat.is_dir() else [])]:
-        for coding, suffix in (("gzip", ".gz"), ("zstd", ".zst")):
+def unlisted_projects(source: FolderSource, listed: Collection[str]) -> tuple[str, ...]:
+    """The folders of projects that the list does not name."""
+    folders = (path for path in source.simple.iterdir() if path.name not in listed and (path / "index.html").is_file())
+    return tuple(sorted(path.name for path in folders))
+
+
+def compressed_copies(source: FolderSource, names: Iterable[str]) -> dict[str, bool]:
+    """The compressed copies of the list, of the pages of these projects and of the flat page: do they hold the page?"""
+    copies, suffixes = {}, {".gz": "gzip"} | ({".zst": "zstd"} if zstd_module() else {})
+    for folder in (source.simple, *(source.simple / name for name in names), source.tree / "links"):
+        for suffix, coding in suffixes.items():
             for copy in sorted(folder.glob(f"*{suffix}")):
                 plain = copy.with_name(copy.name.removesuffix(suffix))
                 if _inside(source, copy):
                     content = decompressed(copy.read_bytes(), coding)
                     copies[copy.as_uri()] = plain.is_file() and content == plain.read_bytes()
-    for folder in folders[1:]:
-        if folder.name not in listed and (folder / "index.html").is_file():
-            unlisted.append(folder.name)
-    return copies, tuple(unlisted)
+    return copies
 
 
 def _inside(source: FolderSource, path: Path) -> bool:

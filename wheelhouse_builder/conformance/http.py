@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ACCEPT = {Format.JSON: JSON_TYPE, Format.HTML: f"{HTML_TYPE}, {TEXT_TYPE};q=0.5"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LOST_CONNECTION = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _MAX_HOPS = 5
 _MAX_FILE_BYTES = 1 << 30
 _TIMEOUT = httpx.Timeout(30, connect=10)
@@ -74,20 +75,28 @@ class HttpSource:
         """One question; redirects are followed if `follow`."""
         final = url
         for _ in range(_MAX_HOPS + 1):
-            exchange = self._ask(url, final, headers, method, sink)
+            exchange = self._ask(url, final, headers, method, sink, again=True)
             location = exchange.headers.get("location")
             if not follow or exchange.status not in _REDIRECTS or location is None:
                 return exchange
             final = urljoin(final, location)
         return Exchange(url=redact(url), method=method, asked=headers, error=f"more than {_MAX_HOPS} redirects")
 
-    def _ask(self, asked: str, url: str, headers: Mapping[str, str], method: str, sink: IO[bytes] | None) -> Exchange:
+    def _ask(
+        self, asked: str, url: str, headers: Mapping[str, str], method: str, sink: IO[bytes] | None, *, again: bool
+    ) -> Exchange:
+        """One request; `again`: once more if the connection is lost, as a kept one may be (RFC 9112, 9.3.1)."""
         self._canceller.check()
         try:
             auth = self._credentials if _origin(url) == _origin(self.base) else None
             with self._client.stream(method, url, headers=dict(headers), auth=auth) as response:
                 body, size, error = self._receive(response, sink)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as problem:
+            if again and isinstance(problem, _LOST_CONNECTION):
+                if sink is not None:
+                    sink.seek(0)
+                    sink.truncate()
+                return self._ask(asked, url, headers, method, sink, again=False)
             error = redact(f"{type(problem).__name__}: {problem}".removesuffix(": "))
             return Exchange(url=redact(asked), method=method, asked=headers, error=error)
         return Exchange(

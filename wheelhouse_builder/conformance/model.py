@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from wheelhouse_builder.redact import redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -197,7 +199,7 @@ def each(
         for where, subject in subjects(observed):
             seen += 1
             if (what := problem(subject)) is not None:
-                findings.append(Finding(where=where, what=what))
+                findings.append(Finding(where=redact(where), what=redact(what)))
         if not seen:
             return Outcome(result=Result.NOT_APPLICABLE)
         result = Result.FAILED if findings else Result.PASSED
@@ -208,5 +210,8 @@ def each(
 
 def shown(value: object) -> str:
     """A value from outside in a message: short, on one line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "a value that is nested too deep"
     return text if len(text) <= 120 else f"{text[:117]}..."

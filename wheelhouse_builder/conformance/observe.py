@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
-from wheelhouse_builder.conformance.folder import FolderSource, look_around
+from wheelhouse_builder.conformance.folder import FolderSource, compressed_copies, unlisted_projects
 from wheelhouse_builder.conformance.model import Exchange, FileSeen, FolderSeen, Format, Link, Observed, Page, Probed
 from wheelhouse_builder.conformance.pages import links_of, names_of, read_page
 from wheelhouse_builder.conformance.probe import look_at_file, probe_page
@@ -16,7 +16,7 @@ from wheelhouse_builder.errors import MachineError, UsageError
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from wheelhouse_builder.conformance.source import Source
 
@@ -38,7 +38,7 @@ def observe(source: Source, sample: Sample, say: Callable[[str], object] = lambd
     Raises `MachineError` when the index cannot be reached or shows no list, `UsageError` for a name that is no project.
     """
     root = _representations(source, "")
-    _require_reached(source, root)
+    _require_reached(source, root, sample)
     lists = [read_page("", exchange, form) for exchange, form in root.values() if _good(exchange)]
     listed = sorted({name for page in lists for name in names_of(page)})
     names = _chosen(listed, sample)
@@ -54,7 +54,7 @@ def observe(source: Source, sample: Sample, say: Callable[[str], object] = lambd
         missing=missing,
         files=files,
         probed=probed,
-        folder=_folder(source, frozenset(listed), bool(lists)) if isinstance(source, FolderSource) else None,
+        folder=_folder(source, listed, names) if isinstance(source, FolderSource) else None,
         complete=set(listed) <= set(names),
     )
 
@@ -70,12 +70,13 @@ def _good(exchange: Exchange) -> bool:
     return exchange.status == 200 and not exchange.error
 
 
-def _require_reached(source: Source, root: dict[Format, tuple[Exchange, Format | None]]) -> None:
+def _require_reached(source: Source, root: dict[Format, tuple[Exchange, Format | None]], sample: Sample) -> None:
     answers = [exchange for exchange, _ in root.values()]
-    if any(map(_good, answers)):
-        return
     worst = answers[0]
-    hint = "is the URL that of the project list, as in https://HOST/simple/?"
+    without_list = worst.status == 404 and sample.names  # there are indexes that have none
+    if without_list or any(map(_good, answers)):
+        return
+    hint = "is the URL that of the project list, as in https://HOST/simple/? Without a list, --project names projects"
     if worst.status in {401, 403}:
         hint = "give user name and password in the URL, or in ~/.netrc"
     elif not worst.status:
@@ -91,6 +92,8 @@ def _require_named(sample: Sample, missing: dict[str, Exchange]) -> None:
 
 def _chosen(listed: Sequence[str], sample: Sample) -> list[str]:
     """The projects named, or a sample spread over the list."""
+    if bad := [name for name in sample.names if not is_normalized_name(canonicalize_name(name))]:
+        raise UsageError(f"{bad[0]!r} is no project's name", hint="letters, digits, '.', '-' and '_'")
     if sample.names:
         return list(dict.fromkeys(map(canonicalize_name, sample.names)))
     if sample.projects is None or sample.projects >= len(listed):
@@ -143,14 +146,14 @@ def _probed(
     """The list and one project's page, unless they are large."""
     with_files = [page for page in pages if links_of(page)] or list(pages)
     smallest = min(with_files, key=lambda page: page.exchange.size, default=None)
-    for page in (lists[0], smallest):
+    for page in (*lists[:1], smallest):
         if page is not None and page.exchange.size <= _MAX_PROBED_BYTES:
             say(f"questions about {page.name or 'the project list'}")
             yield probe_page(source, source.base + (f"{page.name}/" if page.name else ""), page.name)
 
 
-def _folder(source: FolderSource, listed: frozenset[str], known: bool) -> FolderSeen:
-    copies, unlisted = look_around(source, listed)
+def _folder(source: FolderSource, listed: Collection[str], names: Iterable[str]) -> FolderSeen:
+    copies = compressed_copies(source, names)
     flat = source.tree / "links" / "index.html"
     links = None
     if flat.is_file():
@@ -163,5 +166,5 @@ def _folder(source: FolderSource, listed: frozenset[str], known: bool) -> Folder
         outside=dict(source.outside),
         links=links,
         problems=problems,
-        unlisted=unlisted if known else (),
+        unlisted=unlisted_projects(source, set(listed)),
     )

@@ -10,7 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin, urlsplit
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from wheelhouse_builder.conformance.html import read_html
 from wheelhouse_builder.conformance.model import Format, Link, Page
@@ -97,14 +97,14 @@ def form_of(exchange: Exchange, body: bytes) -> Format:
 
 
 def names_of(page: Page) -> list[str]:
-    """The projects that a project list names, normalised, each once."""
+    """The projects that a project list names, normalised, each once; without what can be no project's name."""
     if page.html is not None:
         found = [anchor.text for anchor in page.html.anchors]
     else:
         found = [
             str(project["name"]) for project in dicts(page.json, "projects") if isinstance(project.get("name"), str)
         ]
-    return list(dict.fromkeys(canonicalize_name(name) for name in found if name))
+    return [name for name in dict.fromkeys(map(canonicalize_name, found)) if is_normalized_name(name)]
 
 
 def links_of(page: Page) -> list[Link]:

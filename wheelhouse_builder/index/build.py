@@ -15,10 +15,11 @@ from wheelhouse_builder.index import render_about, render_browse, render_html, r
 from wheelhouse_builder.index.model import UNMARKED, File, Mark, Project, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from packaging.utils import NormalizedName
 
+    from wheelhouse_builder.index.coverage import Kept
     from wheelhouse_builder.index.wheels import Published
 
 PAGES = ("index.html", "index.v1_json", "about.html")  # of a project
@@ -33,11 +34,20 @@ class Rendering:
     summary: Mapping[str, Any]  # its part of the list for people
 
 
-def render_project(name: NormalizedName, wheels: Iterable[Published], mark: Mark = UNMARKED) -> Rendering:
+def render_project(
+    name: NormalizedName,
+    wheels: Iterable[Kept],
+    mark: Mark = UNMARKED,
+    *,
+    metadata: bytes | None = None,
+    logs: Container[str] = (),
+) -> Rendering:
     """The pages of one project; equal wheels give equal pages.
 
     `index.html`, beside it the JSON form as `index.v1_json` (the name that bandersnatch's web server recipes look for),
     and `about.html` for people. Wheels are expected beside `simple` and `links`. A quarantined project offers none.
+    For the page for people, `metadata` is the METADATA of a wheel of its newest version, `logs` names the wheels whose
+    build log is kept.
     """
     shown = [] if mark.status is Status.QUARANTINED else sorted(wheels, key=lambda w: (w.version, w.filename))
     project = Project(name=name, files=tuple(map(file_of, shown)), mark=mark)
@@ -46,20 +56,21 @@ def render_project(name: NormalizedName, wheels: Iterable[Published], mark: Mark
         pages={
             "index.html": render_html.project_page(project, lines),
             "index.v1_json": render_json.project_page(project),
-            "about.html": render_about.about_page(project, shown),
+            "about.html": render_about.about_page(project, shown, metadata=metadata, logs=logs),
         },
         links=render_html.links_block(lines),
-        summary=render_browse.summary(project, shown),
+        summary=render_browse.summary(project, shown, metadata=metadata),
     )
 
 
 def list_pages(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The pages that list all projects, by relative path; `summaries` by name."""
+    """The pages that list all projects and what pages for people share, by relative path; `summaries` by name."""
     ordered = dict(sorted(summaries.items()))
     return {
         "simple/index.html": render_html.project_list(ordered),
         "simple/index.v1_json": render_json.project_list(ordered),
         "browse/index.html": render_browse.browse_page(ordered),
+        **render_browse.assets(),
     }
 
 

@@ -15,6 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.remote.items import DirectoryPages, Item, Stage
+from wheelhouse_builder.wheelhouse.generations import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _COPIES = (".gz", ".zst")
 _LOCKS = (".txt", ".toml")  # what else lies there is whb's own
 _PAGES = ("index.html", "index.v1_json", "about.html")
-_MANIFEST = "manifest.json"
 
 
 def project_unit(name: str) -> str:
@@ -45,17 +45,17 @@ def project_keys(unit: str) -> frozenset[str]:
 
 def project_prints(generation: Generation, pages: DirectoryPages) -> dict[str, str]:
     """For each project, as a unit, what its objects are made from. Raises `DamagedError`."""
-    with _damage(generation):
-        manifest = json.loads((generation.path / _MANIFEST).read_bytes())
-        return {project_unit(name): f"{made} {pages}" for name, made in _fingerprints(manifest).items()}
+    return {project_unit(name): f"{entry.pages} {pages}" for name, entry in read_manifest(generation).projects.items()}
 
 
 def project_items(generation: Generation, root: Path, unit: str, pages: DirectoryPages) -> list[Item]:
-    """The wheels of a project, from the folder `root`, and its pages. Raises `DamagedError`."""
+    """The wheels of a project, from the folder `root`, its build logs and its pages. Raises `DamagedError`."""
     folder = generation.path / unit
     with _damage(generation):
         files = json.loads((folder / "index.v1_json").read_bytes())["files"]
         found = [item for file in files for item in _wheel_items(root, file)]
+        logs = [generation.path / "browse" / "logs" / f"{file['filename']}.log.gz" for file in files]
+        found += [_item(f"browse/logs/{log.name}", Stage.PAGES, log) for log in logs if log.is_file()]
         for path in sorted(folder.iterdir()):
             stage = Stage.COPIES if path.suffix in _COPIES else Stage.PAGES
             found.append(_item(f"{unit}{path.name}", stage, path))
@@ -106,13 +106,6 @@ def _item(key: str, stage: Stage, path: Path) -> Item:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     return Item(key=key, stage=stage, source=path, sha256=digest, size=len(content))
-
-
-def _fingerprints(manifest: Mapping[str, object]) -> dict[str, str]:
-    projects = manifest.get("projects", manifest)
-    if not isinstance(projects, dict):
-        raise TypeError("the manifest names no projects")
-    return {str(name): str(made if isinstance(made, str) else made["pages"]) for name, made in projects.items()}
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from wheelhouse_builder.remote.plan import CopyPlan, Difference, difference, in_
 from wheelhouse_builder.remote.store import ABSENT, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from wheelhouse_builder.remote.store import Store
@@ -119,21 +119,19 @@ def _state(copying: Copying, generation: Generation, others: Iterable[Item]) -> 
 def _examine(copying: Copying, items: list[Item], vouched: set[str]) -> dict[str, Found]:
     """What is there of these items. What the manifest vouches for is taken for what it tells, if the size is right."""
     store, read = copying.store, copying.verify is Verify.FULL
-    sizes: dict[str, int] | None = None
-    if copying.verify is not Verify.QUICK or len(items) > _FEW:
-        copying.listener(JobPhase(job="look", phase="list the destination"))
-        sizes = store.listing()
-
-    def look(item: Item) -> Found | None:
-        if sizes is not None:
-            size = sizes.get(item.key)
-            if size is None or size != item.size:
-                return None if size is None else Found(size=size, sha256=None)
-            if item.key in vouched and not read:
-                return Found(size=size, sha256=item.sha256)
-        return store.look(item.key, read=read)
-
     with _stage(copying, "look", "look at what is there", len(items)) as tick:
+        listed = copying.verify is not Verify.QUICK or len(items) > _FEW
+        sizes = store.listing() if listed else None
+
+        def look(item: Item) -> Found | None:
+            if sizes is not None:
+                size = sizes.get(item.key)
+                if size is None or size != item.size:
+                    return None if size is None else Found(size=size, sha256=None)
+                if item.key in vouched and not read:
+                    return Found(size=size, sha256=item.sha256)
+            return store.look(item.key, read=read)
+
         found = list(_in_threads(copying, look, items, tick))
     return {item.key: there for item, there in zip(items, found, strict=True) if there is not None}
 
@@ -160,7 +158,7 @@ def _stale(state: _State, projects: Mapping[str, Iterable[Item]]) -> tuple[str, 
     return tuple(sorted(gone))
 
 
-def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _State, stale: Iterable[str]) -> None:
+def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _State, stale: Sequence[str]) -> None:
     wheels = [item for item in plan.uploads if item.immutable]
     _upload(copying, Stage.WHEELS, wheels)
     version = state.version
@@ -169,9 +167,7 @@ def _write(copying: Copying, generation: Generation, plan: CopyPlan, state: _Sta
         version = _tell(copying.store, manifest.Published(units=units), version or ABSENT)
     for stage, items in groupby(plan.uploads[len(wheels) :], key=lambda item: item.stage):
         _upload(copying, stage, list(items))
-    for key in stale:
-        copying.canceller.check()
-        copying.store.delete(key)
+    _each(copying, "remove", "pages that are no longer there", stale, copying.store.delete)
     if state.differs:
         _tell(copying.store, manifest.Published(generation=generation.number, units=state.now), version)
 
@@ -181,27 +177,35 @@ def _tell(store: Store, published: manifest.Published, when: str | None) -> str 
     try:
         return store.put(manifest.KEY, data, manifest.HEADERS, sha256=hashlib.sha256(data).hexdigest(), when=when)
     except Refused as refused:
+        there = store.get(manifest.KEY)
+        if there is not None and there[0] == data:  # our own first attempt, or a rival that is at the same point
+            return there[1]
         raise WhbError(
             "another `whb publish` has written to this destination meanwhile",
             hint="let it end, then run the same command again; no wheel was overwritten",
         ) from refused
 
 
-def _upload(copying: Copying, stage: Stage, items: list[Item]) -> None:
-    def upload(item: Item) -> None:
-        _put(copying, item)
+def _upload(copying: Copying, stage: Stage, items: Sequence[Item]) -> None:
+    _each(copying, stage.name.lower(), stage.title, items, lambda item: _put(copying, item))
 
-    if items:
-        with _stage(copying, stage.name.lower(), f"{stage.title}: {len(items)}", len(items)) as tick:
-            for _ in _in_threads(copying, upload, items, tick):
+
+def _each(copying: Copying, job: str, title: str, work: Sequence[T], do: Callable[[T], object]) -> None:
+    if work:
+        with _stage(copying, job, f"{title}: {len(work)}", len(work)) as tick:
+            for _ in _in_threads(copying, do, work, tick):
                 pass
 
 
 def _put(copying: Copying, item: Item) -> None:
     """One object; our own file is hashed before, the store hashes what arrives."""
-    if sha256_of(item.source) != item.sha256:
-        hint = f"remove it (rm {item.source}) and run `whb build` again: it is fetched or built anew"
-        raise DamagedError(f"{item.source} is not what its page says", hint=hint)
+    try:
+        sound = sha256_of(item.source) == item.sha256
+    except OSError:
+        sound = False
+    if not sound:
+        hint = "`whb index` says what is wrong with the wheelhouse"
+        raise DamagedError(f"{item.source} is gone, or not what its page says", hint=hint)
     when = ABSENT if item.immutable else None
     try:
         copying.store.put(item.key, item.source, item.headers, sha256=item.sha256, when=when)

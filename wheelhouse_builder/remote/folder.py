@@ -79,7 +79,9 @@ class FolderStore:
         return sha256
 
     def delete(self, key: str) -> None:
-        """Remove a file, and its folder when that is empty then."""
+        """Remove a file, and its folder when that is empty then. No file has a name that ends in a slash."""
+        if key.endswith("/"):
+            return
         path = self.root / key
         path.unlink(missing_ok=True)
         with suppress(OSError):

@@ -18,6 +18,9 @@ _TYPES = {
     ".json": "application/json",
     ".metadata": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
+    ".log": "text/plain; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
     ".toml": "application/toml",
 }
 

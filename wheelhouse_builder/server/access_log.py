@@ -91,6 +91,8 @@ class AccessLog:
         """Write what is left."""
         self._stop.set()
         self._thread.join(timeout=5)
+        if self._target:
+            self._stream.close()
 
     def _open(self) -> TextIO:
         return self._target.open("a", encoding="ascii") if self._target else sys.stdout

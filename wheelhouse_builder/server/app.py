@@ -16,6 +16,7 @@ from starlette.routing import Router
 
 from wheelhouse_builder.server.files import send_other, send_wheel
 from wheelhouse_builder.server.pages import send_no_page, send_page
+from wheelhouse_builder.server.people import send_for_people
 from wheelhouse_builder.server.replies import (
     READING,
     RETRY_SECONDS,
@@ -136,6 +137,8 @@ class _Server:
             await send_redirect(scope, send, 302, above + place, self.policy.page_headers)
         elif path.count("/") == 1 and path.endswith((".whl", ".whl.metadata")):
             await send_wheel(scope, receive, send, path[1:], snapshot, self.snapshots.wheelhouse, self.policy)
+        elif await send_for_people(scope, send, path, snapshot, self.policy):
+            return
         elif not await send_other(scope, send, path, snapshot, self.policy):
             await send_no_page(scope, send, path, snapshot, self.policy, self.upstream)
 
@@ -144,5 +147,7 @@ def _path(scope: Scope) -> str:
     """The path below the prefix that the server is mounted at (`root_path`, ASGI)."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
+    if not root_path:
+        return path
     inner = path.removeprefix(root_path)
     return inner if not inner or inner.startswith("/") else path

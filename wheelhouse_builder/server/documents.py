@@ -8,21 +8,24 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import zlib
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
 from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.index import packing
 from wheelhouse_builder.server.negotiation import Coding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _SUFFIXES = {Coding.GZIP: ".gz", Coding.ZSTD: ".zst"}
 _TAG_SUFFIXES = {Coding.IDENTITY: "", Coding.GZIP: "-gz", Coding.ZSTD: "-zst"}
-_MOST_IN_MEMORY = 4 << 20  # bytes of one text
+_UNPACK: Mapping[Coding, Callable[[bytes], bytes]] = {
+    Coding.GZIP: gzip.decompress,
+    Coding.ZSTD: packing.zstd.decompress,
+}
 _WORTH_PACKING = range(256, 1 << 20)  # bytes: less gains nothing, more would hold up the load
 
 
@@ -54,9 +57,9 @@ def packed(body: bytes, coding: Coding = Coding.IDENTITY) -> Packed:
 
 
 def read_document(path: Path) -> Document:
-    """Read a file and its packed copies `.gz` and `.zst`; a small text without a gzip copy gets one.
+    """Read a file and its packed copies `.gz` and `.zst`; a small text without them gets them.
 
-    Raises `OSError`, and `ValueError` when the copy is one of another text.
+    Raises `OSError`, and something else when a copy cannot be unpacked or is one of another text.
     """
     plain = _read(path, Coding.IDENTITY)
     found = {Coding.IDENTITY: plain}
@@ -64,24 +67,25 @@ def read_document(path: Path) -> Document:
         with contextlib.suppress(FileNotFoundError):
             found[coding] = _read(path.with_name(path.name + suffix), coding)
     if isinstance(plain.body, bytes):
-        if Coding.GZIP not in found and len(plain.body) in _WORTH_PACKING:
-            found[Coding.GZIP] = packed(gzip.compress(plain.body, 6, mtime=0), Coding.GZIP)
-        if Coding.GZIP in found and not _is_gzip_of(plain.body, found[Coding.GZIP].body):
-            raise ValueError(f"{path.name}.gz is not a copy of {path}")
+        _require_copies(path, plain.body, found)
+        if len(plain.body) in _WORTH_PACKING and len(found) <= len(_SUFFIXES):
+            made = packing.packed("", plain.body)
+            found = {coding: packed(made[suffix], coding) for coding, suffix in _SUFFIXES.items()} | found
     return Document(found, formatdate(path.stat().st_mtime, usegmt=True).encode())
 
 
 def _read(path: Path, coding: Coding) -> Packed:
     size = path.stat().st_size
-    if size <= _MOST_IN_MEMORY:
+    if size <= packing.MAX_BYTES:
         return packed(path.read_bytes(), coding)
     return Packed(path, size, _etag(sha256_of(path), coding))
 
 
-def _is_gzip_of(body: bytes, copy: bytes | Path) -> bool:
-    """Whether a gzip file ends with the checksum and the length of these bytes (RFC 1952)."""
-    trailer = zlib.crc32(body).to_bytes(4, "little") + len(body).to_bytes(4, "little")
-    return isinstance(copy, bytes) and copy[-8:] == trailer
+def _require_copies(path: Path, body: bytes, found: Mapping[Coding, Packed]) -> None:
+    for coding, unpack in _UNPACK.items():
+        copy = found[coding].body if coding in found else None
+        if copy is not None and not (isinstance(copy, bytes) and unpack(copy) == body):
+            raise ValueError(f"{path.name}{_SUFFIXES[coding]} is not a copy of {path}")
 
 
 def _etag(digest: str, coding: Coding) -> bytes:

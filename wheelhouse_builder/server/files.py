@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -63,13 +63,21 @@ class Entry:
     metadata_sha256: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a page of the index tells of a project."""
+
+    wheels: Mapping[str, Entry] = field(default_factory=dict)
+    quarantined: bool = False
+
+
 async def send_wheel(
     scope: Scope, receive: Receive, send: Send, name: str, snapshot: Snapshot, wheelhouse: Wheelhouse, policy: Policy
 ) -> None:
     """Answer a GET or HEAD for a wheel or its metadata: 200, 206, 304, 412, 416, or 404 if it is none of ours."""
     wheel = name.removesuffix(_METADATA)
     note(scope, route="file" if wheel == name else "metadata")
-    entry = entry_in(snapshot, wheel) or await asyncio.to_thread(_entry_in_older, wheelhouse, wheel)
+    entry = await _entry(wheel, snapshot, wheelhouse)
     if entry is None:
         await send_text(scope, send, 404, "no such wheel is published", policy.text_headers)
     elif wheel == name:
@@ -78,11 +86,29 @@ async def send_wheel(
         await _send_metadata(scope, send, wheelhouse.root / name, entry, policy)
 
 
-def entry_in(snapshot: Snapshot, wheel: str) -> Entry | None:
-    """What the snapshot tells of a wheel, by its file name."""
+async def _entry(wheel: str, snapshot: Snapshot, wheelhouse: Wheelhouse) -> Entry | None:
+    """What is published of a wheel: by the snapshot, or else by the newest kept generation that names it.
+
+    Of a project in quarantine nothing is there, whatever older pages say.
+    """
     project = _project_of(wheel)
-    page = snapshot.page_of(project) if project else None
-    return _entries(page.json.plain).get(wheel) if page and page.json else None
+    if project is None:
+        return None
+    listing = _listing_in(snapshot, project)
+    if wheel in listing.wheels or listing.quarantined:
+        return listing.wheels.get(wheel)
+    return await asyncio.to_thread(_entry_in_older, wheelhouse, project, wheel)
+
+
+def is_named(wheel: str, snapshot: Snapshot) -> bool:
+    """Whether a page of the snapshot names a wheel."""
+    project = _project_of(wheel)
+    return project is not None and wheel in _listing_in(snapshot, project).wheels
+
+
+def _listing_in(snapshot: Snapshot, project: str) -> Listing:
+    page = snapshot.page_of(project)
+    return _listing(page.json.plain) if page and page.json else Listing()
 
 
 def _project_of(wheel: str) -> str | None:
@@ -93,13 +119,11 @@ def _project_of(wheel: str) -> str | None:
     return name if is_normalized_name(name) else None
 
 
-def _entry_in_older(wheelhouse: Wheelhouse, wheel: str) -> Entry | None:
-    """The newest of the kept generations that names a wheel."""
-    project = _project_of(wheel)
-    for generation in reversed(generations.all_generations(wheelhouse)) if project else ():
+def _entry_in_older(wheelhouse: Wheelhouse, project: str, wheel: str) -> Entry | None:
+    for generation in reversed(generations.all_generations(wheelhouse)):
         try:
-            page = (generation.path / "simple" / str(project) / "index.v1_json").read_bytes()
-            found = _entries(page).get(wheel)
+            page = (generation.path / "simple" / project / "index.v1_json").read_bytes()
+            found = _listing(page).wheels.get(wheel)
         except (OSError, ValueError, KeyError, TypeError):
             continue  # it never had the project, or was removed meanwhile
         if found:
@@ -108,16 +132,18 @@ def _entry_in_older(wheelhouse: Wheelhouse, wheel: str) -> Entry | None:
 
 
 @lru_cache(maxsize=256)
-def _entries(page: bytes) -> Mapping[str, Entry]:
-    """The wheels of a JSON page."""
-    return {
+def _listing(page: bytes) -> Listing:
+    """What a JSON page tells."""
+    document = json.loads(page)
+    wheels = {
         file["filename"]: Entry(
             sha256=file["hashes"]["sha256"],
             size=file["size"],
             metadata_sha256=(file.get("core-metadata") or {}).get("sha256"),
         )
-        for file in json.loads(page)["files"]
+        for file in document["files"]
     }
+    return Listing(wheels, document.get("project-status", {}).get("status") == "quarantined")
 
 
 async def _send_file(scope: Scope, receive: Receive, send: Send, path: Path, entry: Entry, policy: Policy) -> None:
@@ -187,7 +213,7 @@ async def send_other(scope: Scope, send: Send, path: str, snapshot: Snapshot, po
     """Answer for a lock, a page for people or a log; False, and no answer, if the snapshot names none at `path`."""
     try:
         found = await asyncio.to_thread(_other, path, snapshot)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever lies there
         note(scope, route="browse")
         await _send_lost(scope, send, f"{path} is published and cannot be read: {error}", policy)
         return True

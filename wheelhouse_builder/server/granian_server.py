@@ -12,6 +12,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _HEAD_MILLISECONDS = 15_000
 _HEAD_BYTES = 32 << 10
-_BACKLOG = 2048
 _OLDEST_TLS = SSLProtocols.tls12
 
 
@@ -35,7 +35,7 @@ class _OnSocket(Server):
     def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
         """Each worker closes its descriptor in the end, so each gets one of its own."""
         descriptor, is_unix = os.dup(self.sock.fileno()), self.sock.family == socket.AF_UNIX
-        self._shd: Any = SocketHolder(descriptor, is_unix, _BACKLOG)  # type: ignore[call-arg]  # not in the stub
+        self._shd: Any = SocketHolder(descriptor, is_unix, BACKLOG)  # type: ignore[call-arg]  # not in the stub
         super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # of Granian
 
     async def _reload(self, spawn_target: Any, target_loader: Any) -> None:
@@ -59,7 +59,7 @@ class GranianServer:
             app,
             interface=Interfaces.ASGI,
             websockets=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             backpressure=max_connections,
             http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
             log_enabled=False,
@@ -75,7 +75,6 @@ class GranianServer:
         """Serve until stopped. Raises `UsageError` for more than one socket."""
         if len(sockets) != 1:
             raise UsageError(f"Granian listens on one socket, not on {len(sockets)}", hint="name one with --host")
-        sockets[0].listen(_BACKLOG)
         self._server.sock = sockets[0]
         try:
             await self._server.serve()

@@ -38,12 +38,13 @@ class LimitedProtocol(HttpToolsProtocol):
     max_connections = 10_000  # of all together
     head_since: float | None = None
     stalled_since: float | None = None
+    running: RequestResponseCycle | None = None  # `cycle` is the newest request, which may wait behind this one
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client is there."""
         super().connection_made(transport)
         self.head_since = self.loop.time()
-        self._head_bytes = 0
+        self._head_bytes = self._chunk_bytes = 0
         if len(self.connections) > self.max_connections:
             shed(self.connections, self.max_connections)
 
@@ -51,16 +52,52 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client is gone. Whoever answers its request learns it from the notes (`observe.Observed`)."""
         if not self.idle:
             self.cycle.scope.setdefault("whb", {})["gone"] = True  # type: ignore[typeddict-item]  # our own key
+        self._give_up()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and count it as long as the head is not complete."""
-        if self.head_since is None and self.idle:
-            self.head_since = self.loop.time()
-        self._head_bytes += len(data)
+        self._chunk_bytes = len(data)
+        if self.head_since is not None:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.refuse(431, b"the headers are too large\n")
+        elif self.head_since is None and self.idle and self.timeout_keep_alive_task is None:
+            # Line ends, or the rest of a body that nobody wants: uvicorn stopped its timer and starts no other.
+            later = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = later
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; uvicorn's returns None
+        """The client sends no more, and may still read: what it asked for is answered, and then the connection closed.
+
+        uvicorn closes at once; the answer that is being made then fails in uvloop, with a traceback in the log.
+        """
+        if self.idle or self.cycle.more_body or self.transport.get_extra_info("sslcontext"):  # TLS knows no half
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """What followed a request was no HTTP: the connection ends, and with it the answer that is being made."""
+        self._give_up()
+        super().send_400_response(msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        """What is being answered is sent nowhere: writing to a closed connection is an error in uvloop."""
+        if self.running is not None:
+            self.running.disconnected = True
+            self.running.message_event.set()
+
+    def on_message_begin(self) -> None:
+        """A head begins. What came before may be the body of a request that was answered already: an upload refused."""
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+        self._head_bytes = self._chunk_bytes
 
     def on_headers_complete(self) -> None:
         """The head is there: refuse it or answer it."""
@@ -101,6 +138,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def refuse(self, status: int, body: bytes) -> None:
         """Answer what never became a request, and close."""
+        self._give_up()
         head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()

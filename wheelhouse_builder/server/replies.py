@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from wheelhouse_builder.server.conditional import status_of
+from wheelhouse_builder.server.conditional import CONDITIONS, status_of
 from wheelhouse_builder.server.negotiation import Coding, coding
 
 if TYPE_CHECKING:
@@ -88,16 +88,17 @@ async def send_document(
 ) -> None:
     """Answer a GET or HEAD with a document, in the coding that the client likes best: 200, 304, 406 or 412.
 
-    `asked` are the headers of the request. A 304 repeats those that caches keep; without them uv asks a second time.
+    `asked` are the headers of the request, whose route is noted. A 304 repeats those that caches keep; without them uv
+    asks a second time.
     """
     chosen = coding(asked.get(b"accept-encoding", b"").decode("latin-1"), tuple(document.codings))
     if chosen is None:
         await send_text(scope, send, 406, f"offered codings: {', '.join(document.codings)}", headers)
         return
     body, size, etag = document.codings[chosen]
-    note(scope, encoding=chosen)
+    scope["whb"]["encoding"] = chosen
     told = [(b"etag", etag), (b"last-modified", document.modified), *headers]
-    status = status_of(asked, etag, document.modified)
+    status = 200 if CONDITIONS.isdisjoint(asked) else status_of(asked, etag, document.modified)
     if status == 412:
         await send_text(scope, send, 412, "not what If-Match or If-Unmodified-Since asks for", headers)
         return

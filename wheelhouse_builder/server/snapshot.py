@@ -44,7 +44,7 @@ class Snapshot:
     generation: Generation
     identity: tuple[int, ...]  # tells generations apart, also those of one number
     pages: Mapping[str, Page]  # by the path of the URL: "/simple/", "/simple/demo/", "/links/"
-    projects: Mapping[str, str]  # for each project what its pages were made from
+    projects: Mapping[str, str]  # for each project the name of its page folder, which stands for its pages
     others: Mapping[str, Path]  # what else it names: locks, and what is under "/browse/", by the path of the URL
 
     @cached_property
@@ -64,19 +64,22 @@ def load(generation: Generation, before: Snapshot | None = None) -> Snapshot:
     """
     try:
         return _load(generation, before)
+    except DamagedError:
+        raise
     except Exception as error:  # whatever lies there: the server goes on with what it has
         raise DamagedError(f"generation {generation.number} is damaged: {error}", hint=_REMEDY) from error
 
 
 def _load(generation: Generation, before: Snapshot | None) -> Snapshot:
-    simple, projects = generation.path / "simple", _projects(generation)
+    simple = generation.path / "simple"
+    projects = {name: entry.pages for name, entry in generations.read_manifest(generation).projects.items()}
     root = _read_page(simple)
     listed = {project["name"] for project in _json(root)["projects"]}
     if listed != projects.keys():
         raise ValueError(f"its list of projects and its manifest differ in {sorted(listed ^ projects.keys())[:3]}")
     pages = {"/simple/": root, "/links/": Page(read_document(generation.path / "links" / "index.html"), None)}
-    for name, fingerprint in projects.items():
-        known = before and before.projects.get(name) == fingerprint and before.page_of(name)
+    for name, folder in projects.items():
+        known = before and before.projects.get(name) == folder and before.page_of(name)
         pages[f"/simple/{name}/"] = known or _read_project(simple / name, name)
     return Snapshot(
         generation=generation,
@@ -85,13 +88,6 @@ def _load(generation: Generation, before: Snapshot | None) -> Snapshot:
         projects=projects,
         others=_others(generation.path),
     )
-
-
-def _projects(generation: Generation) -> dict[str, str]:
-    """Each project of a generation with its fingerprint."""
-    manifest = json.loads((generation.path / "manifest.json").read_bytes())
-    found = manifest.get("projects", manifest)
-    return {str(name): str(facts if isinstance(facts, str) else facts["pages"]) for name, facts in found.items()}
 
 
 def _read_page(folder: Path) -> Page:

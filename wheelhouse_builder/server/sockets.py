@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.settings.serve import ServeSettings
 
+BACKLOG = 2048
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def listen(settings: ServeSettings, environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """Bound sockets: those of systemd if there are some, else the Unix socket, else each address of the host.
+    """Sockets that take connections, which wait there for the server.
 
+    Those of systemd if there are some, else the Unix socket, else each address of the host.
     Raises `MachineError` when one cannot be had, `UsageError` for a host that has no address.
     """
     if inherited := _inherited(environ):
@@ -54,6 +56,8 @@ def _inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
         return []
     sockets = [socket.socket(fileno=_FIRST_INHERITED + number) for number in range(int(count))]
     if any(sock.type != socket.SOCK_STREAM for sock in sockets):
+        for sock in sockets:
+            sock.close()
         raise UsageError("systemd gave a socket that is no stream", hint="use ListenStream= in the .socket unit")
     return sockets
 
@@ -63,8 +67,10 @@ def _unix(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(str(path))
+        sock.listen(BACKLOG)
         path.chmod(0o666)  # who may connect is decided by the mode of its folder
     except OSError as error:
+        sock.close()
         raise MachineError(f"cannot listen on {path}: {error.strerror or error}", hint="--uds names a path") from None
     return sock
 
@@ -114,6 +120,7 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise

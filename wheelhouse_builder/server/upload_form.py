@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_OTHER_BYTES = 16 << 20  # all but the file: METADATA comes once more, as fields, with the README in it
 _MAX_PARTS = 10_000
 _MAX_VALUE_BYTES = 1024
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of each malformed form; the client is told
 _KEPT = frozenset({":action", "protocol_version", "filetype", "name", "version", "sha256_digest"})
 
 

@@ -12,6 +12,7 @@ import uvicorn
 
 from wheelhouse_builder.errors import WhbError
 from wheelhouse_builder.server.limits import KEEP_ALIVE_SECONDS, LimitedProtocol
+from wheelhouse_builder.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
     import socket
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.server.tls import Tls
 
-BACKLOG = 2048
 _TLS_SECONDS = 10.0  # for the handshake: before it there is no connection that could be swept
 _STRAGGLERS_SECONDS = 2.0  # for what runs on without its client, such as an upload that is being judged
 _TICKS = 10  # of uvicorn's main loop in a second

@@ -65,7 +65,7 @@ def make_links(folder: Path, targets: Mapping[str, str], earlier: Path | None) -
     """
     folder.mkdir(parents=True)
     with _opened(folder) as here, contextlib.ExitStack() as stack:
-        there = stack.enter_context(_opened(earlier)) if earlier else None
+        there = stack.enter_context(_opened(earlier)) if earlier and earlier.is_dir() else None
         for name, target in targets.items():
             if there is None or not _share_link(name, target, there, here):
                 os.symlink(target, name, dir_fd=here)
@@ -147,6 +147,9 @@ def writing(root: Path) -> Iterator[None]:
             raise UsageError(
                 f"{root} cannot be a wheelhouse: {reason}", hint="give a folder with --wheelhouse"
             ) from error
+        if error.errno in (errno.EISDIR, errno.ENOTEMPTY):  # a folder has the name of one of our links
+            place = error.filename2 or error.filename
+            raise UsageError(f"a folder is in the way: {place}", hint="whb has a link there: move it away") from error
         hint = {
             errno.ENOSPC: "free some space and run the same command again; what was finished is kept",
             errno.EDQUOT: "free some of your quota and run the same command again; what was finished is kept",

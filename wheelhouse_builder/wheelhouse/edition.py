@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.index import packing
 from wheelhouse_builder.index.build import form, list_pages, render_project
+from wheelhouse_builder.index.coverage import newest
 from wheelhouse_builder.index.model import UNMARKED
 from wheelhouse_builder.index.render_html import links_frame
 from wheelhouse_builder.wheelhouse import disk
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.index.model import Mark
     from wheelhouse_builder.wheelhouse.records import Base, StoredWheel
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 LINKS = "links/index.html"
+LOGS, _LOGS_TARGET = "browse/logs", "../../../logs/wheels"  # they never change and go with their wheel
 _HEAD, _TAIL = (part.encode() for part in links_frame())
 
 
@@ -100,15 +102,19 @@ def edit(
     start: Start,
     changed: Collection[NormalizedName],
     wheels: Iterable[StoredWheel],
-    marks: Mapping[NormalizedName, Mark],
+    wheelhouse: Wheelhouse,
     pages: NewPages,
 ) -> Edition:
     """Render the projects of `wheels`, which are all wheels of those that `changed`; the others are as in `start`."""
+    marks = wheelhouse.records.marks()
     kept = {name: entry for name, entry in start.projects.items() if name not in changed}
     summaries = {name: start.summaries[name] for name in kept}
     blocks: dict[str, bytes] = {}
-    for name, group in groupby(sorted(wheels, key=lambda wheel: wheel.name), key=lambda wheel: wheel.name):
-        rendering = render_project(name, group, marks.get(name, UNMARKED))
+    for name, found in groupby(sorted(wheels, key=lambda wheel: wheel.name), key=lambda wheel: wheel.name):
+        group = list(found)
+        metadata = wheelhouse.metadata(newest(group)[1][0].filename)
+        logs = {wheel.filename for wheel in group if wheelhouse.build_log(wheel.filename).is_file()}
+        rendering = render_project(name, group, marks.get(name, UNMARKED), metadata=metadata, logs=logs)
         files: dict[str, bytes] = {}
         for page, text in rendering.pages.items():
             files |= packing.packed(page, text.encode())
@@ -135,6 +141,7 @@ def write(edition: Edition, locks: Mapping[str, bytes], folder: Path) -> None:
     disk.make_links(folder / "simple", targets, edition.start.path and edition.start.path / "simple")
     for name, content in files.items():
         disk.create(folder / name, content)
+    (folder / LOGS).symlink_to(_LOGS_TARGET)
     paths = [folder / name for name in files]
     disk.flush([*paths, *{path.parent for path in paths}])
 

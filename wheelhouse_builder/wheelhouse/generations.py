@@ -73,7 +73,7 @@ def publish(
         wheels = wheelhouse.sound_wheels(moment, changes.names if start else None)
         before, pages = current(wheelhouse), NewPages(wheelhouse)
         chosen = _carried_over(before) | _locks(wheelhouse, selections)
-        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse.records.marks(), pages)
+        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse, pages)
         pages.settle()
         as_it_was = before is not None and _is_as_it_was(before, draft, chosen)
         after = before if before is not None and as_it_was else _write(wheelhouse, draft, chosen)
@@ -169,12 +169,14 @@ def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
-    """The generation in force."""
+    """The generation in force; None if there is none, or if `.whb/current` is no link to a generation."""
     try:
-        name = wheelhouse.current.readlink().name
-    except FileNotFoundError:
+        link = wheelhouse.current.readlink()
+    except OSError:
         return None
-    return Generation(number=int(name), path=wheelhouse.generations / name)
+    if link.parent != Path("generations") or not link.name.isdecimal():
+        return None
+    return Generation(number=int(link.name), path=wheelhouse.generations / link.name)
 
 
 def previous(wheelhouse: Wheelhouse) -> Generation | None:

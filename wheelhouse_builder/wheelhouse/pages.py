@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Hexadecimal digits: 160 bits. The link to a folder has 58 bytes then; ext4 keeps up to 59 in the inode itself, a
 # longer one takes a block of 4 KiB and more time.
 _DIGITS = 40
+_MADE_WITHIN = 2_000_000_000  # nanoseconds
 
 
 def key_of(files: Mapping[str, bytes]) -> str:
@@ -86,12 +87,19 @@ class NewPages:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a page folder has its files, with the copies of those that are not too large for it."""
+    """Whether a page folder has its files, with the copies of those that are not too large for it.
+
+    Files are made before their folder is complete: one that is newer was written by somebody else.
+    """
     try:
+        newest = folder.stat().st_mtime_ns + _MADE_WITHIN
         with os.scandir(folder) as found:
-            sizes = {entry.name: entry.stat().st_size for entry in found}
+            there = {entry.name: entry.stat() for entry in found}
     except OSError:
         return False
+    if any(status.st_mtime_ns > newest for status in there.values()):
+        return False
+    sizes = {name: status.st_size for name, status in there.items()}
     wanted = [f"{page}{suffix}" for page in PAGES for suffix in ("", *SUFFIXES) if sizes.get(page, 0) <= MAX_BYTES]
     return sizes.keys() >= {*PAGES, *wanted}
 

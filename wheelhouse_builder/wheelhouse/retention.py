@@ -38,7 +38,7 @@ class Garbage:
     """What can go."""
 
     generations: tuple[Generation, ...] = ()
-    files: tuple[Path, ...] = ()  # wheels and their sidecars
+    files: tuple[Path, ...] = ()  # wheels, their sidecars and build logs
     records: tuple[str, ...] = ()  # by file name of the wheel; the name of one that was published stays taken
     size: int = 0  # bytes of all these files and generations, and of the page folders that only they have
 
@@ -86,15 +86,17 @@ def _is_recent(wheel: Path, used: datetime | None, since: datetime) -> bool:
 
 
 def _files(wheelhouse: Wheelhouse, wheels: Iterable[str]) -> Iterable[Path]:
-    """The wheels first, then their sidecars, as far as they are there; and sidecars whose wheel nobody knows."""
-    named = [wheelhouse.root / name for suffix in ("", ".metadata") for name in [f"{w}{suffix}" for w in wheels]]
+    """The wheels first, then what belongs to them, as far as it is there; and that of wheels that nobody knows."""
+    spare = list(wheels)
+    named = [wheelhouse.root / name for suffix in ("", ".metadata") for name in [f"{w}{suffix}" for w in spare]]
     known = {facts.filename for facts in wheelhouse.records.facts()}
+    logs = [wheelhouse.build_log(name) for name in (*spare, *sorted(wheelhouse.build_logs() - known))]
     orphans = [
         path
         for path in sorted(wheelhouse.root.glob("*.whl.metadata"))
         if path.stem not in known and not path.with_suffix("").exists()
     ]
-    return [path for path in [*named, *orphans] if path.is_file()]
+    return [path for path in [*named, *orphans, *logs] if path.is_file()]
 
 
 def _unused_folders(wheelhouse: Wheelhouse, without: Collection[Generation]) -> list[Path]:

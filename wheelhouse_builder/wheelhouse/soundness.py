@@ -44,7 +44,8 @@ class Problem:
         }[self.trouble]
 
     def __str__(self) -> str:
-        return f"{self.path} is {self.trouble}: {self.remedy}"
+        path = str(self.path)
+        return f"{path if path.isprintable() else repr(path)} is {self.trouble}: {self.remedy}"
 
 
 class Look(NamedTuple):

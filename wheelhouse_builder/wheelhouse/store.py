@@ -56,6 +56,7 @@ class Wheelhouse:
         self.root = root
         self.state = root / ".whb"
         self.logs = self.state / "logs"
+        self.build_log_folder = self.logs / "wheels"
         self.generations = self.state / "generations"
         self.pages = self.state / "pages"
         self.current = self.state / "current"
@@ -75,7 +76,7 @@ class Wheelhouse:
         """
         with contextlib.ExitStack() as stack:
             with disk.writing(self.root):
-                for folder in (self.logs, self.generations, self.pages):
+                for folder in (self.build_log_folder, self.generations, self.pages):
                     folder.mkdir(parents=True, exist_ok=True)
                 lock = exclusive(self.state / "lock", wait=wait, listener=listener, canceller=canceller)
                 stack.enter_context(lock)
@@ -129,8 +130,25 @@ class Wheelhouse:
         wheels = self.records.all() if names is None else self.records.of_projects(names)
         return [wheel for wheel in wheels if wheel.filename in there]
 
-    def admit(self, wheel: Path, record: StoredWheel) -> StoredWheel:
+    def metadata(self, filename: str) -> bytes:
+        """The METADATA of a wheel that is there."""
+        return (self.root / f"{filename}.metadata").read_bytes()
+
+    def build_log(self, filename: str) -> Path:
+        """Where the log of the build of a wheel lies, if there is one."""
+        return self.build_log_folder / f"{filename}.log.gz"
+
+    def build_logs(self) -> frozenset[str]:
+        """The file names of the wheels whose build log is kept."""
+        try:
+            return frozenset(path.name.removesuffix(".log.gz") for path in self.build_log_folder.iterdir())
+        except FileNotFoundError:
+            return frozenset()
+
+    def admit(self, wheel: Path, record: StoredWheel, *, log: Path | None = None) -> StoredWheel:
         """Take a wheel in, under the lock; return its record as stored. Several threads may call this.
+
+        `log` is that of the build that gave it, as `builds.packed_log` packs it; it is kept as long as the wheel.
 
         The same content under the same name is no news: only the record is written. A built wheel whose name stands for
         other content gets the next build tag. Raises `JobError` for a wheel that is not for musl, for a fetched
@@ -144,7 +162,7 @@ class Wheelhouse:
             if look.there:
                 return self.records.add(stored, look.seen)
             self._require_open(stored)
-            return self._place(source, stored, metadata, Path(folder))
+            return self._place(source, stored, metadata, Path(folder), log)
 
     def _require_open(self, new: StoredWheel) -> None:
         """Raise `JobError` if its project takes no new files (PEP 792)."""
@@ -192,9 +210,12 @@ class Wheelhouse:
             return known.sha256 != sha256_of(wheel)
         return path.is_file() and sha256_of(path) != sha256_of(wheel)
 
-    def _place(self, source: Path, stored: StoredWheel, metadata: bytes, folder: Path) -> StoredWheel:
+    def _place(self, source: Path, stored: StoredWheel, metadata: bytes, folder: Path, log: Path | None) -> StoredWheel:
         """Record first, wheel last: whoever dies in between leaves a record of nothing, never a wheel without one."""
         temporary, sidecar = folder / "wheel", folder / "metadata"
+        if log is not None:
+            disk.copy(log, folder / "log")
+            disk.rename(folder / "log", self.build_log(stored.filename))
         disk.write(sidecar, metadata)
         disk.copy(source, temporary)
         beside = sidecar.stat()

@@ -9,6 +9,7 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
+    is_normalized_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -132,8 +133,9 @@ def _projects(document: Dict) -> str | None:
     if not isinstance(projects, list):
         return f"projects is {shown(projects)}"
     for project in projects:
-        if not isinstance(project, dict) or not isinstance(project.get("name"), str) or not project["name"]:
-            return f"{shown(project)} has no name that is a string"
+        name = project.get("name") if isinstance(project, dict) else None
+        if not isinstance(name, str) or not is_normalized_name(canonicalize_name(name)):
+            return f"{shown(project)} has no name that a project can have"
     return None
 
 

@@ -77,7 +77,7 @@ def _formats(observed: Observed) -> Iterator[tuple[str, tuple[str, Exchange]]]:
             for form in _FORMS.keys() & _offered(probed):
                 exchange = probed.asked.get(f"format:{form}:wins")
                 if exchange is not None:
-                    where = f"{probed.where}?format= ({form}) with Accept: {exchange.asked.get('Accept')}"
+                    where = f"{probed.where} with ?format= ({form}) and Accept: {exchange.asked.get('Accept')}"
                     yield where, (form, exchange)
 
 
