@@ -89,12 +89,17 @@ def test_the_wheelhouse_as_a_folder(whb: Whb, wheelhouse: Path, tmp_path: Path) 
         assert document["projects"] == 3
 
 
-@pytest.mark.parametrize("kind", ["nginx", "apache", "caddy"])
-def test_web_servers_as_client_config_sets_them_up(kind: str, whb: Whb, wheelhouse: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("nginx", set()), ("caddy", set()), ("apache", {"files.ranges.beyond"})],  # Apache tells no size with 416
+)
+def test_web_servers_as_client_config_sets_them_up(
+    kind: str, expected: set[str], whb: Whb, wheelhouse: Path, tmp_path: Path
+) -> None:
     with configured(kind, whb, wheelhouse) as url:
         document = checked(whb, url, tmp_path)
     assert passed(document) == {"html", "json", "both", "negotiation", "http", "files"}
-    assert failures(document, "MUST") == {}
+    assert set(failures(document)) == expected
 
 
 def test_the_web_server_of_python(whb: Whb, wheelhouse: Path, tmp_path: Path) -> None:

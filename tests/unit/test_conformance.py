@@ -342,13 +342,13 @@ def judged_page(body: bytes, form: Format, name: str) -> None:
     judge(Observed(base=BASE, pages=(page, other)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(document=_SHAPED, name=st.sampled_from(["", "demo"]))
 def test_no_document_makes_the_checker_fall(document: object, name: str) -> None:
     judged_page(json.dumps(document).encode(), Format.JSON, name)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(file=st.dictionaries(st.sampled_from(_KEYS), _SHAPED, max_size=10), status=_SHAPED)
 def test_no_file_makes_the_checker_fall(file: dict[str, Any], status: object) -> None:
     page = {
@@ -390,7 +390,7 @@ _TAGS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(parts=st.lists(_TAGS | st.text(max_size=5), max_size=20), name=st.sampled_from(["", "demo"]))
 def test_no_html_makes_the_checker_fall(parts: list[str], name: str) -> None:
     judged_page("".join(parts).encode("utf-8", "surrogatepass"), Format.HTML, name)

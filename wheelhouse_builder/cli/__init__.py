@@ -44,6 +44,7 @@ _EXTRAS: Mapping[str, frozenset[str]] = {
     "server": frozenset({"argon2", "bcrypt", "httptools", "prometheus_client", "python_multipart", "starlette"})
     | frozenset({"uvicorn", "uvloop"}),
     "remote": frozenset({"boto3", "botocore"}),
+    "granian": frozenset({"granian"}),
     "dask": frozenset({"dask", "distributed"}),
     "build": frozenset(
         {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
