@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import MachineError
+from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.server import upload
 from wheelhouse_builder.server.upload import Uploads
 from wheelhouse_builder.server.upload_form import Form, Refused, read_form
@@ -212,6 +213,31 @@ def test_a_wheel_that_somebody_put_there_is_not_overwritten(client: Client, whee
     (client.root / wheel.name).write_bytes(b"by hand")
     assert client.post(body_of(wheel))[0] == 400
     assert (client.root / wheel.name).read_bytes() == b"by hand"
+
+
+def test_an_archived_project_takes_no_new_file(client: Client, wheel: Path, tmp_path: Path) -> None:
+    """ "archived MUST refuse uploads" (project status markers)."""
+    client.post(body_of(wheel))
+    house = Wheelhouse(client.root)
+    (record,) = house.records.all()
+    with house.lock():
+        house.records.set_mark(record.name, Mark(status=Status.ARCHIVED, reason="use other"))
+    status, text = client.post(body_of(make_wheel(tmp_path, version="2.0")))
+    assert (status, "demo is archived (use other)" in text) == (400, True)
+    assert client.post(body_of(wheel))[0] == 200
+    assert client.names == [wheel.name]
+
+
+def test_the_name_of_a_removed_wheel_stays_taken(client: Client, wheel: Path, tmp_path: Path) -> None:
+    client.post(body_of(wheel))
+    house = Wheelhouse(client.root)
+    with house.lock():
+        house.records.remove([wheel.name])
+        (client.root / wheel.name).unlink()
+        (client.root / f"{wheel.name}.metadata").unlink()
+    (tmp_path / "other").mkdir()
+    assert client.post(body_of(make_wheel(tmp_path / "other", tag=MUSL, files={"demo.py": b"other"})))[0] == 400
+    assert client.post(body_of(wheel)) == (200, f"{wheel.name} is published\n")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ _WORDS = {
     Standing.FAILED: "fails",
     Standing.MISSING: "missing",
 }
+_EMPTY = tag("td", _WORDS[Standing.MISSING], class_=Standing.MISSING)
 _MEANINGS = {
     Standing.IMPORTED: "installed and imported on Alpine",
     Standing.LOADER: "the loader check passed: its files would load there; nothing ran",
@@ -160,9 +161,9 @@ def _version(version: Version, wheels: Sequence[Kept], logs: Container[str]) -> 
 
 
 def _matrix(version: Version, cells: Mapping[Target, Cell[Kept]]) -> Markup:
-    rows = {arch: [tag("th", arch.docker, scope="row")] for arch in Arch}
+    rows = {arch: [_row_head(arch)] for arch in Arch}
     for target, cell in cells.items():
-        rows[target.arch].append(_cell(cell))
+        rows[target.arch].append(_cell(cell) if cell.wheel else _EMPTY)
     caption = tag("caption", f"{version}: architectures and Python versions", class_="heard")
     body = tag("tbody", *(tag("tr", *found) for found in rows.values()))
     return tag("table", caption, _matrix_head(), body, class_="matrix")
@@ -174,10 +175,14 @@ def _matrix_head() -> Markup:
     return tag("thead", tag("tr", tag("td", hidden("Architecture")), *pythons))
 
 
+@cache
+def _row_head(arch: Arch) -> Markup:
+    return tag("th", arch.docker, scope="row")
+
+
 def _cell(cell: Cell[Kept]) -> Markup:
+    assert cell.wheel is not None
     said = _said(cell.standing, cell.method)
-    if cell.wheel is None:
-        return tag("td", said, class_=cell.standing)
     return tag("td", tag("a", said, href=fragment(cell.wheel.filename)), class_=cell.standing)
 
 

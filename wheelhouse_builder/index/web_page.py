@@ -39,7 +39,7 @@ def escaped(said: str) -> str:
 
 def text(*parts: str) -> Markup:
     """The parts as markup, one after the other; those that are none yet are escaped."""
-    return Markup("".join([part if part.__class__ is Markup else escaped(part) for part in parts]))
+    return Markup(_joined(parts))
 
 
 def tag(name: str, *parts: str, **attributes: str | bool | None) -> Markup:
@@ -48,7 +48,11 @@ def tag(name: str, *parts: str, **attributes: str | bool | None) -> Markup:
     for key, value in attributes.items():
         if value is not None and value is not False:
             written += f" {_attribute(key)}" if value is True else f' {_attribute(key)}="{escaped(value)}"'
-    return Markup(f"<{written}>{text(*parts)}</{name}>")
+    return Markup(f"<{written}>{_joined(parts)}</{name}>")
+
+
+def _joined(parts: tuple[str, ...]) -> str:
+    return "".join([part if part.__class__ is Markup else escaped(part) for part in parts])
 
 
 @cache
@@ -58,7 +62,7 @@ def _attribute(key: str) -> str:
 
 def row(label: str, *values: str) -> Markup:
     """One entry of a description list."""
-    return Markup(f"<dt>{escaped(label)}</dt><dd>{text(*values)}</dd>")
+    return Markup(f"<dt>{escaped(label)}</dt><dd>{_joined(values)}</dd>")
 
 
 def hidden(*parts: str) -> Markup:
