@@ -1,4 +1,4 @@
-"""What real pip and uv see of a yank and of a roll-back."""
+"""What real pip and uv see of a yank, of a mark and of a roll-back."""
 
 from __future__ import annotations
 
@@ -103,6 +103,15 @@ def test_clients_see_a_roll_back(house: Wheelhouse, install: Installer) -> None:
     assert install("demo==2.0") is None
     whb(house, "index")
     assert install("demo") == "2.0"
+
+
+def test_quarantined_project_is_installed_by_nobody(house: Wheelhouse, install: Installer) -> None:
+    whb(house, "mark", "demo", "quarantined", "--reason", "malware <found>")
+    assert install("demo") is None
+    assert install("demo==1.0") is None
+    for status in ("archived", "deprecated", "active"):
+        whb(house, "mark", "demo", status)
+        assert install("demo") == "2.0"
 
 
 def test_times_stay_through_yank_and_roll_back(house: Wheelhouse, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Wheelhouse:
         problems = [
             Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
         ]
-        foreign = [path for path in sorted(self.root.glob("*.whl")) if path.name not in looks]
+        foreign = sorted(path for path in self.root.glob("*.whl") if path.name not in looks)
         return problems + [Problem(path=path, trouble=Trouble.FOREIGN) for path in foreign]
 
     def require_sound(self, *, thorough: bool = False) -> None:
