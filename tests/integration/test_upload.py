@@ -160,13 +160,11 @@ def test_wheels_are_there_as_soon_as_the_client_is_done(tmp_path: Path, dist: Pa
 
 def test_over_tls(tmp_path: Path, dist: Path) -> None:
     wheel = make_wheel(dist)
-    options = dict(zip(*[iter(certificates(tmp_path, "localhost"))] * 2, strict=True))
-    with door_at(
-        tmp_path, "--tls-cert", options["--cert"], "--tls-key", options["--key"], "--host", "localhost"
-    ) as door:
-        done = door.twine(str(wheel), REQUESTS_CA_BUNDLE=options["--ca"])
+    _, ca, *options = certificates(tmp_path, "localhost")
+    with door_at(tmp_path, "--host", "localhost", *options) as door:
+        done = door.twine(str(wheel), REQUESTS_CA_BUNDLE=ca)
         assert done.returncode == 0, done.stdout + done.stderr
-        done = door.uv(str(wheel), SSL_CERT_FILE=options["--ca"])
+        done = door.uv(str(wheel), SSL_CERT_FILE=ca)
         assert done.returncode == 0, done.stderr
     assert door.house.records.by_filename(wheel.name) is not None
 
