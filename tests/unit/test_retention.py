@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,14 +19,17 @@ from tests.unit.test_generations import ARM, FIRST, LATER, Dying, add, listed, t
 from wheelhouse_builder.cli import main
 from wheelhouse_builder.cli.gc import parse_grace
 from wheelhouse_builder.errors import DamagedError, UsageError
+from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.wheelhouse.generations import (
     all_generations,
     current,
     named_wheels,
     previous,
     publish,
+    read_manifest,
     roll_back,
 )
+from wheelhouse_builder.wheelhouse.marking import mark
 from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 from wheelhouse_builder.wheelhouse.yanking import parse_pin, parse_reason, yank
@@ -275,6 +280,47 @@ def test_gc_stops_at_a_damaged_generation(house: Wheelhouse) -> None:
         find_garbage(house)
 
 
+# generations of whb before page folders
+
+
+def make_old(house: Wheelhouse) -> None:
+    """Give each generation real folders of pages, a plain manifest and no page for people; the records know no base."""
+    for generation in all_generations(house):
+        projects = read_manifest(generation).projects
+        for name in projects:
+            folder = generation.path / "simple" / name
+            pages = folder.resolve()
+            folder.unlink()
+            shutil.copytree(pages, folder)
+            (folder / "about.html").unlink()
+        (generation.path / "manifest.json").write_text(json.dumps({name: e.pages for name, e in projects.items()}))
+        (generation.path / "summaries.json").unlink()
+        shutil.rmtree(generation.path / "browse")
+    shutil.rmtree(house.pages)
+    with sqlite3.connect(house.records.path) as connection:
+        connection.executescript("DELETE FROM base; DELETE FROM changes;")
+    connection.close()
+
+
+def test_generations_of_the_old_form_are_read_gone_back_to_and_published_over(
+    house: Wheelhouse, tmp_path: Path
+) -> None:
+    whole, named = tree(house.root), named_wheels(all_generations(house)[0])
+    make_old(house)
+    assert named_wheels(all_generations(house)[0]) == named
+    assert read_manifest(all_generations(house)[1]).projects.keys() == {"one", "two"}
+    with house.lock():
+        roll_back(house)
+        assert listed(house) == ["one"]
+        publish(house, {}, now=LATER)
+        assert listed(house) == ["one", "two"]
+        publish(house, {ARM: [wheel.filename for wheel in house.wheels()]}, now=LATER)
+        assert tree(house.root) == whole
+        assert numbers(house) == [1, 2, 3, 4]
+        remove(house, find_garbage(house, keep=1))
+        assert (numbers(house), tree(house.root)) == ([3, 4], whole)
+
+
 # each effect fails in turn
 
 
@@ -287,7 +333,7 @@ def all_whole(house: Wheelhouse) -> None:
     assert house.check() == []
 
 
-@pytest.mark.parametrize("action", ["roll back", "yank", "gc"])
+@pytest.mark.parametrize("action", ["roll back", "yank", "mark", "gc"])
 def test_dying_at_any_effect_leaves_the_old_state_or_the_new(
     house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
@@ -296,6 +342,8 @@ def test_dying_at_any_effect_leaves_the_old_state_or_the_new(
             roll_back(house, 1)
         elif action == "yank":
             yank(house, ONE, V1, "broken")
+        elif action == "mark":
+            mark(house, ONE, Mark(status=Status.QUARANTINED))
         else:
             remove(house, find_garbage(house, keep=1, grace=timedelta()))
 

@@ -24,6 +24,7 @@ from wheelhouse_builder.wheelhouse.manifest import MANIFEST, Manifest, page_keys
 from wheelhouse_builder.wheelhouse.pages import NewPages, folder_of, is_whole, target_of
 from wheelhouse_builder.wheelhouse.pages import remove as remove_pages
 from wheelhouse_builder.wheelhouse.records import Base
+from wheelhouse_builder.wheelhouse.soundness import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -163,9 +164,13 @@ def _damaged(generation: Generation, error: Exception) -> DamagedError:
 
 def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
     """Those of its wheels that are not there as the generation tells."""
-    bad = {problem.path.name for problem in wheelhouse.check()}
-    there = {wheel.filename: wheel.sha256 for wheel in wheelhouse.wheels() if wheel.filename not in bad}
-    return sorted(name for name, sha256 in named_wheels(generation).items() if there.get(name) != sha256)
+    known = {facts.filename: facts for facts in wheelhouse.records.facts()}
+
+    def is_there(name: str, sha256: str) -> bool:
+        facts = known.get(name)
+        return facts is not None and facts.sha256 == sha256 and look_at(wheelhouse.root, facts).there
+
+    return sorted(name for name, sha256 in named_wheels(generation).items() if not is_there(name, sha256))
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
