@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     from asyncio import Transport
+    from collections.abc import Iterable
 
 HEAD_SECONDS = 15.0  # from the first byte (or the connection) to the end of the headers
 STALL_SECONDS = 60.0  # without anything being read of what we send
@@ -102,13 +103,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: refuse it or answer it."""
         self.head_since = None
-        large = self._head_bytes > HEAD_BYTES and self._size_of_head() > HEAD_BYTES
+        large = self._head_bytes > HEAD_BYTES and size_of_head(self.url, self.headers) > HEAD_BYTES
         self._head_bytes = 0
-        self.app = _headers_too_large if large else self.config.loaded_app
+        self.app = headers_too_large if large else self.config.loaded_app
         super().on_headers_complete()
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we send."""
@@ -152,7 +150,13 @@ def shed(connections: set[Any], limit: int) -> None:
         connection.transport.abort()
 
 
-async def _headers_too_large(scope: Any, receive: Any, send: Any) -> None:
+def size_of_head(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """The bytes of the head of a request, but for its method."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+async def headers_too_large(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application that answers a head over the limit."""
     body = b"the headers are too large\n"
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 431, "headers": headers})
