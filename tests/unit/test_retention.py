@@ -312,6 +312,7 @@ def test_generations_of_the_old_form_are_read_gone_back_to_and_published_over(
     with house.lock():
         roll_back(house)
         assert listed(house) == ["one"]
+        assert all(top.exists() for top in house.root.iterdir())  # no link leads nowhere
         publish(house, {}, now=LATER)
         assert listed(house) == ["one", "two"]
         publish(house, {ARM: [wheel.filename for wheel in house.wheels()]}, now=LATER)

@@ -249,18 +249,23 @@ def _write(wheelhouse: Wheelhouse, draft: Edition, chosen: Mapping[str, bytes]) 
 
 
 def _link_top(wheelhouse: Wheelhouse, generation: Generation) -> None:
-    """Make the links on top where one is missing, and remove those to locks that this generation does not have.
+    """Make the links on top where one is missing, and remove those to what this generation does not have.
 
     They lead through `current`, so one that is there stays right. The folder is not listed: it may hold 200,000 files.
     """
-    there = _lock_names(generation)
-    for name in (*_FOLDERS, *sorted(there)):
+    there = _top_names(generation)
+    for name in sorted(there):
         if not _leads_through_current(wheelhouse.root / name):
             disk.link(wheelhouse.root / name, Path(".whb/current", name), wheelhouse.scratch)
     known = {name for kept in all_generations(wheelhouse) for name in _lock_names(kept)}
-    for name in sorted(known - there):
+    for name in sorted((known | {*_FOLDERS}) - there):
         if _leads_through_current(wheelhouse.root / name):
             disk.remove(wheelhouse.root / name)
+
+
+def _top_names(generation: Generation) -> set[str]:
+    """What clients see of it on top. Generations of whb before there were pages for people have no `browse`."""
+    return _lock_names(generation) | {name for name in _FOLDERS if (generation.path / name).is_dir()}
 
 
 def _lock_names(generation: Generation) -> set[str]:
