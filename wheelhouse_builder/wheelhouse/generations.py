@@ -87,12 +87,15 @@ def publish(
     return None if as_it_was else after
 
 
-def note_lost_pages(wheelhouse: Wheelhouse) -> None:
-    """Have the next publication render the projects whose page folder is not whole, under the lock."""
+def note_lost_pages(wheelhouse: Wheelhouse, *, thorough: bool = False) -> None:
+    """Have the next publication render the projects whose page folder is not whole, under the lock.
+
+    `thorough`: render every project, and so put right each page that has other bytes.
+    """
     start = _start(wheelhouse)
     if start is not None:
         folders = {name: folder_of(wheelhouse, entry.pages) for name, entry in start.projects.items()}
-        wheelhouse.records.note_changes(name for name, folder in folders.items() if not is_whole(folder))
+        wheelhouse.records.note_changes(name for name, folder in folders.items() if thorough or not is_whole(folder))
 
 
 def roll_back(wheelhouse: Wheelhouse, number: int | None = None) -> Generation:
@@ -232,7 +235,7 @@ def _is_as_it_was(before: Generation, draft: Edition, chosen: Mapping[str, bytes
         return (
             all((before.path / name).read_bytes() == content for name, content in wanted.items())
             and _lock_names(before) == chosen.keys()
-            and edition.is_flat_page(before.path, draft.projects)
+            and edition.has_flat_page(before.path, draft)
             and {p.name: str(p.readlink()) for p in (before.path / "simple").iterdir() if p.is_symlink()} == targets
         )
     except OSError:
