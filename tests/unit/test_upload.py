@@ -294,6 +294,13 @@ def test_wrong_file_names_are_refused(client: Client, wheel: Path, filename: str
     assert_nothing_happened(client)
 
 
+def test_a_name_whose_sidecar_no_file_system_takes_is_refused(client: Client, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, version=f"1.0+{'a' * 221}")
+    status, text = client.post(body_of(wheel))
+    assert (status, "has 247 characters" in text) == (400, True)
+    assert_nothing_happened(client)
+
+
 def test_a_wheel_that_is_another_project_inside_is_refused(client: Client, wheel: Path) -> None:
     status, text = client.post(body_of(wheel, f"numpy-1.0-{MUSL}.whl", name="numpy"))
     assert (status, "METADATA disagree" in text) == (400, True)
