@@ -411,6 +411,12 @@ def test_other_methods_are_told_how(client: Client) -> None:
     assert client.headers[b"allow"] == b"POST"
 
 
+def test_no_web_page_publishes_with_the_password_that_a_browser_keeps(client: Client, wheel: Path) -> None:
+    status, text = client.post(body_of(wheel), headers={b"origin": b"https://evil.example"})
+    assert (status, "not from a web page" in text) == (403, True)
+    assert_nothing_happened(client)
+
+
 # the wheelhouse is in use, full, damaged
 
 
