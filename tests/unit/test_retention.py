@@ -470,6 +470,14 @@ def test_a_thorough_index_finds_a_wheel_that_was_damaged_in_secret(
     assert wheel.name in err
 
 
+def test_generations_are_listed_while_a_build_has_the_lock(
+    house: Wheelhouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with house.lock():
+        code, out, err = run(capsys, "rollback", "--list")
+    assert (code, len(out.splitlines()), err) == (0, 2, "")
+
+
 def test_list_shows_a_damaged_generation(house: Wheelhouse, capsys: pytest.CaptureFixture[str]) -> None:
     (house.generations / "000001" / "simple" / "index.v1_json").unlink()
     assert run(capsys, "rollback", "--list")[1].splitlines()[0].endswith("damaged")
