@@ -46,8 +46,3 @@ def say_current(invocation: Invocation, wheelhouse: Wheelhouse, *, changed: bool
         console.result(dump("index", published_data(wheelhouse, generation, changed=changed)))
     elif generation is not None:
         console.result(f"{wheelhouse.root}: generation {generation.number}, {news if changed else 'as it was'}")
-
-
-def shown_size(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
