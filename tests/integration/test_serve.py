@@ -124,7 +124,7 @@ def test_a_wheelhouse_without_a_generation_is_waited_for(tmp_path: Path) -> None
     house = Wheelhouse(tmp_path / "wheelhouse")
     add(house)
     with whb_serve(house.root, tmp_path / "run") as running:
-        assert "nothing published yet" in running.said
+        assert "nothing to serve yet" in running.said
         assert status(f"{running.url}healthz") == 200
         assert status(f"{running.url}readyz") == 503
         assert status(f"{running.url}simple/") == 503
