@@ -411,6 +411,13 @@ def test_nginx_as_the_documentation_has_it(house: Wheelhouse, tmp_path: Path) ->
 # Bad clients
 
 
+def test_granian_closes_a_silent_connection(house: Wheelhouse, tmp_path: Path) -> None:
+    with whb_serve(house.root, tmp_path / "run", "--server", "granian") as running:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=40) as silent:
+            assert silent.recv(1) == b""
+        assert running.stop() == 0
+
+
 def test_silent_connections_do_not_shut_out_others(house: Wheelhouse, tmp_path: Path) -> None:
     """With fewer descriptors than there are silent clients: the oldest of those have to go."""
     limit = ["prlimit", "--nofile=1024:1024"]
