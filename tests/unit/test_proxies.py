@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette._utils import get_route_path
 
 from tests.asgi import get
 from wheelhouse_builder.server.proxies import BehindProxy, parse_address
+from wheelhouse_builder.server.replies import path_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Tells what it sees."""
-    body = f"{get_route_path(scope)} {scope['root_path']} {(scope['client'] or ['-'])[0]}".encode()
+    body = f"{path_of(scope)} {scope['root_path']} {(scope['client'] or ['-'])[0]}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 

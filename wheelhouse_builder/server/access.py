@@ -21,10 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from starlette._utils import get_route_path
-
 from wheelhouse_builder.server.credentials import AccessScope, Credentials, Identity, open_to_others, read_credentials
-from wheelhouse_builder.server.replies import note, send_text
+from wheelhouse_builder.server.replies import note, path_of, send_text
 from wheelhouse_builder.server.stamps import stamps_of
 
 if TYPE_CHECKING:
@@ -185,7 +183,7 @@ class Guard:
         return await self._app(scope, receive, send)
 
     def _needed(self, scope: Scope) -> AccessScope | None:
-        path = get_route_path(scope)
+        path = path_of(scope)
         if self._upload and scope["method"] not in _READING:
             return AccessScope.PUBLISH
         if path in OPEN_PATHS:

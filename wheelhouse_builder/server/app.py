@@ -22,6 +22,7 @@ from wheelhouse_builder.server.replies import (
     RETRY_SECONDS,
     Policy,
     note,
+    path_of,
     send_options,
     send_redirect,
     send_text,
@@ -100,7 +101,7 @@ class _Server:
         if scope["type"] != "http":
             await self.router(scope, receive, send)  # lifespan; a websocket is refused
             return
-        path, snapshot = _path(scope), self.snapshots.current
+        path, snapshot = path_of(scope), self.snapshots.current
         reads = scope["method"] in {"GET", "HEAD"}
         if reads and snapshot is not None and (page := snapshot.pages.get(path)):
             await send_page(scope, send, path, page, snapshot, self.policy)
@@ -141,13 +142,3 @@ class _Server:
             return
         elif not await send_other(scope, send, path, snapshot, self.policy):
             await send_no_page(scope, send, path, snapshot, self.policy, self.upstream)
-
-
-def _path(scope: Scope) -> str:
-    """The path below the prefix that the server is mounted at (`root_path`, ASGI)."""
-    path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
-    if not root_path:
-        return path
-    inner = path.removeprefix(root_path)
-    return inner if not inner or inner.startswith("/") else path

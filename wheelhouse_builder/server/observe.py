@@ -14,10 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette._utils import get_route_path
-
 from wheelhouse_builder.server.access import OPEN_PATHS
-from wheelhouse_builder.server.replies import send_text
+from wheelhouse_builder.server.replies import path_of, send_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +84,7 @@ class Observed:
 
         self.in_progress += 1
         try:
-            if self.in_progress > self._max and get_route_path(scope) not in OPEN_PATHS:
+            if self.in_progress > self._max and path_of(scope) not in OPEN_PATHS:
                 await send_text(scope, watched, 503, "too many requests at once", (_RETRY,))
             else:
                 await self._app(scope, receive, watched)

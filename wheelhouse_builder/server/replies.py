@@ -64,6 +64,16 @@ class Policy:
         return (b"x-content-type-options", b"nosniff"), *cors
 
 
+def path_of(scope: Scope) -> str:
+    """The path below the prefix that the server is mounted at (`root_path`, ASGI), for the guard as for who answers."""
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    if not root_path:
+        return path
+    inner = path.removeprefix(root_path)
+    return inner if not inner or inner.startswith("/") else path
+
+
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """The headers of a request by name; those of one name joined (RFC 9110 5.3)."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
