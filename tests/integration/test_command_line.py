@@ -24,6 +24,8 @@ ALLOWED = {
     "wheelhouse_builder.errors",
     "wheelhouse_builder.process",
     "wheelhouse_builder.settings",
+    "wheelhouse_builder.settings.kinds",
+    "wheelhouse_builder.settings.serve",
     "wheelhouse_builder.settings_sources",
     "wheelhouse_builder.target",
 }

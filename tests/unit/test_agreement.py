@@ -39,6 +39,7 @@ def test_spellings_of_one_name_agree(name: str, version: str, folder: str) -> No
         ("<script>", "5.0", "zope.interface-5.0.dist-info", "'<script>'"),
         ("zope.interface", "5.1", "zope.interface-5.0.dist-info", "'5.1'"),
         ("zope.interface", "5.0+local", "zope.interface-5.0.dist-info", "disagree"),
+        ("zope.interface", "9" * 5000, "zope.interface-5.0.dist-info", "disagree"),
         ("zope.interface", "fünf", "zope.interface-5.0.dist-info", "disagree"),
         ("zope.interface", "5.0", "requests-5.0.dist-info", "folder requests-5.0.dist-info disagree"),
     ],

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.unit.test_table import REPORT, ROWS
 from wheelhouse_builder import __version__
@@ -161,6 +162,25 @@ def test_a_missing_extra_is_named(fake_run: Callable[[object], object], capsys: 
 
 def test_each_module_belongs_to_one_extra() -> None:
     assert sum(map(len, _EXTRAS.values())) == len(set().union(*_EXTRAS.values()))
+
+
+@pytest.mark.parametrize("extra", ["build", "server", "remote"])
+def test_an_extra_brings_what_opening_a_wheelhouse_takes(extra: str) -> None:
+    """Its lock, and zstd for its pages: who has installed one extra can index, go back and publish to a folder."""
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert {"filelock", "backports.zstd"} <= {Requirement(text).name for text in extras[extra]}
+
+
+def test_a_folder_is_checked_without_a_client_for_http(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "wheelhouse_builder.conformance.http", raising=False)
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    (tmp_path / "simple").mkdir()
+    (tmp_path / "simple" / "index.html").write_text("<!DOCTYPE html><title>x</title>")
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "whb.conformance/1"
 
 
 def test_a_fault_of_ours_is_written_down(

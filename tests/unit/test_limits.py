@@ -173,6 +173,52 @@ def test_a_body_is_no_head() -> None:
     run(test())
 
 
+def test_trailers_are_no_headers() -> None:
+    asked: list[Scope] = []
+
+    async def notes(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope)
+        await answers(scope, receive, send)
+
+    async def test() -> None:
+        protocol, transport = Connections(notes).open()
+        body = b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nAuthorization: Bearer secret\r\n\r\n"
+        protocol.data_received(HEAD + body)
+        await settle()
+        assert transport.written.endswith(b"ok")
+        assert [name for name, _ in asked[0]["headers"]] == [b"host", b"transfer-encoding"]
+        protocol.connection_lost(None)
+
+    run(test())
+
+
+@pytest.mark.parametrize("endless", [b"X: y\r\n", b"xxxxxxxx"], ids=["many", "one"])
+def test_trailers_that_do_not_end(endless: bytes) -> None:
+    async def test() -> None:
+        protocol, transport = Connections().open()
+        protocol.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        await settle()
+        assert transport.written.endswith(b"ok")
+        for _ in range(2 * HEAD_BYTES // 1000):
+            if not transport.closing:
+                protocol.data_received(endless * (1000 // len(endless)))
+        assert transport.aborted
+
+    run(test())
+
+
+def test_a_body_of_small_chunks_is_no_head() -> None:
+    async def test() -> None:
+        protocol, transport = Connections(waits).open()
+        protocol.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(100):
+            protocol.data_received(b"1\r\nx\r\n" * 200)
+        assert not transport.is_closing()
+        protocol.connection_lost(None)
+
+    run(test())
+
+
 def test_a_client_that_stops_reading() -> None:
     async def test() -> None:
         protocol, transport = Connections(waits).open()

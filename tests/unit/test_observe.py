@@ -222,6 +222,22 @@ def test_a_full_disk_does_not_end_the_log() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "access log"]
 
 
+def test_a_log_that_cannot_be_reopened_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log_module, "_FLUSH_SECONDS", 60)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = AccessLog(folder / "log")
+    moved = folder.rename(tmp_path / "moved")
+    log.reopen()
+    log.observe(observation())
+    log._flush()
+    assert len((moved / "log").read_text().splitlines()) == 1
+    folder.mkdir()
+    log.observe(observation())
+    log.close()
+    assert len((folder / "log").read_text().splitlines()) == 1  # as soon as it can
+
+
 class _FullDisk:
     def write(self, text: str) -> int:
         raise OSError(28, "No space left on device")

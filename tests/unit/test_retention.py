@@ -312,6 +312,7 @@ def test_generations_of_the_old_form_are_read_gone_back_to_and_published_over(
     with house.lock():
         roll_back(house)
         assert listed(house) == ["one"]
+        assert all(top.exists() for top in house.root.iterdir())  # no link leads nowhere
         publish(house, {}, now=LATER)
         assert listed(house) == ["one", "two"]
         publish(house, {ARM: [wheel.filename for wheel in house.wheels()]}, now=LATER)
@@ -440,6 +441,33 @@ def test_index_tells_of_wheels_that_it_does_not_publish(house: Wheelhouse, capsy
     assert code == 0
     assert "not published:" in err
     assert "foreign-1-py3-none-any.whl" in err
+
+
+@pytest.mark.parametrize("page", ["simple/one/about.html", "simple/one/index.html.gz", "links/index.html"])
+def test_a_thorough_index_finds_a_page_that_was_damaged_in_secret(
+    house: Wheelhouse, page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, path = tree(house.root), house.root / page
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(capsys, "index")[0] == 0
+    assert tree(house.root) != whole
+    assert run(capsys, "index", "--thorough")[0] == 0
+    assert tree(house.root) == whole
+
+
+def test_a_thorough_index_finds_a_wheel_that_was_damaged_in_secret(
+    house: Wheelhouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = house.root / next(iter(house.wheels())).filename
+    status = wheel.stat()
+    wheel.write_bytes(wheel.read_bytes()[::-1])
+    os.utime(wheel, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(capsys, "index")[0] == 0
+    code, _, err = run(capsys, "index", "--thorough")
+    assert code == 5
+    assert wheel.name in err
 
 
 def test_list_shows_a_damaged_generation(house: Wheelhouse, capsys: pytest.CaptureFixture[str]) -> None:

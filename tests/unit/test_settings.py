@@ -209,6 +209,7 @@ def test_the_access_log_is_relative_to_the_file(tmp_path: Path) -> None:
         ("reserved", '["acme/*"]', "is neither a project name nor a pattern"),
         ("upstream", '"https://me:secret@example.com/"', "is not the URL of an index"),
         ("upstream", '"file:///x"', "is not the URL of an index"),
+        ("upstream", '"https://bücher.example/"', "is not the URL of an index"),
         ("server", '"gunicorn"', "is none of uvicorn, granian"),
         ("max-requests", "0", "is not a whole number above zero"),
     ],

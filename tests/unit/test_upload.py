@@ -294,6 +294,13 @@ def test_wrong_file_names_are_refused(client: Client, wheel: Path, filename: str
     assert_nothing_happened(client)
 
 
+def test_a_name_whose_sidecar_no_file_system_takes_is_refused(client: Client, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, version=f"1.0+{'a' * 221}")
+    status, text = client.post(body_of(wheel))
+    assert (status, "has 247 characters" in text) == (400, True)
+    assert_nothing_happened(client)
+
+
 def test_a_wheel_that_is_another_project_inside_is_refused(client: Client, wheel: Path) -> None:
     status, text = client.post(body_of(wheel, f"numpy-1.0-{MUSL}.whl", name="numpy"))
     assert (status, "METADATA disagree" in text) == (400, True)
@@ -402,6 +409,12 @@ def test_other_methods_are_told_how(client: Client) -> None:
     status, text = client.post(b"", method="PUT")
     assert (status, "twine upload" in text) == (405, True)
     assert client.headers[b"allow"] == b"POST"
+
+
+def test_no_web_page_publishes_with_the_password_that_a_browser_keeps(client: Client, wheel: Path) -> None:
+    status, text = client.post(body_of(wheel), headers={b"origin": b"https://evil.example"})
+    assert (status, "not from a web page" in text) == (403, True)
+    assert_nothing_happened(client)
 
 
 # the wheelhouse is in use, full, damaged

@@ -61,14 +61,15 @@ def _sample(options: argparse.Namespace) -> Sample:
 
 def _observe(invocation: Invocation, sample: Sample) -> Observed:
     from wheelhouse_builder.conformance.folder import FolderSource
-    from wheelhouse_builder.conformance.http import HttpSource, require_url
     from wheelhouse_builder.conformance.observe import observe
-    from wheelhouse_builder.sources.downloads import credentials_for
 
     index: str = invocation.options.index
     say = invocation.console.say if invocation.console.verbosity > 0 else lambda _: None
     if folder := _folder(index):
         return observe(FolderSource(folder), sample, say)
+    from wheelhouse_builder.conformance.http import HttpSource, require_url  # httpx, which a folder does not need
+    from wheelhouse_builder.sources.downloads import credentials_for
+
     require_url(index)
     credentials = credentials_for([index]).get(urlsplit(index).hostname or "")
     source = HttpSource(index, credentials=credentials, canceller=invocation.canceller)

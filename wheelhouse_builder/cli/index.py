@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
+    parser.add_argument(
+        "--thorough", action="store_true", help="read every file, also those whose size and time are as noted"
+    )
     add_settings(parser, ("wheelhouse",))
 
 
@@ -22,9 +25,10 @@ def execute(invocation: Invocation) -> int:
     from wheelhouse_builder.cli.holding import holding, say_current
     from wheelhouse_builder.wheelhouse.generations import note_lost_pages, publish
 
+    thorough = invocation.options.thorough
     with holding(invocation) as wheelhouse:
-        problems = wheelhouse.check()
-        note_lost_pages(wheelhouse)
+        problems = wheelhouse.check(thorough=thorough)
+        note_lost_pages(wheelhouse, thorough=thorough)
         changed = publish(wheelhouse, {}) is not None
         say_current(invocation, wheelhouse, changed=changed, news="published")
     for problem in problems:

@@ -26,7 +26,7 @@ Data = dict[str, object]
 
 
 def dump(kind: str, content: Mapping[str, object]) -> str:
-    """One document: `kind` is report, plan, verdicts, doctor, settings, index, copied, generations, garbage, error."""
+    """One document. What kinds there are, and which command prints which: docs/reference/commands.md."""
     return json.dumps({"schema": f"whb.{kind}/1", **content}, indent=2)
 
 

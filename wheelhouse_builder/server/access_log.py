@@ -7,6 +7,7 @@ falls far behind, lines are dropped and counted. Queries, headers and passwords 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -104,9 +105,10 @@ class AccessLog:
 
     def _flush(self) -> None:
         if self._reopen and self._target:
-            self._reopen = False
-            self._stream.close()
-            self._stream = self._open()
+            with contextlib.suppress(OSError):  # no folder, no right: the old file until there is a new one
+                old, self._stream = self._stream, self._open()
+                self._reopen = False
+                old.close()
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if self._dropped:
             lines.append(json.dumps({"dropped": self._dropped}) + "\n")

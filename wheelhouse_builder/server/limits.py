@@ -1,9 +1,9 @@
 """Limits of connections: uvicorn's protocol, and who is closed when there are too many or when they say nothing.
 
-uvicorn waits for the head of a request for ever, takes heads of any size, and its own limit of concurrency counts
-silent connections like those that ask for something: ten thousand of them would shut out everybody. Here a head has a
-time and a size, a client that stops reading has a time, and when descriptors run short the oldest idle connections go
-first. One sweep a second over all connections is cheaper than a timer for each request.
+uvicorn waits for the head of a request for ever, takes heads and trailers of any size, and its own limit of concurrency
+counts silent connections like those that ask for something: ten thousand of them would shut out everybody. Here a head
+has a time and a size, a client that stops reading has a time, and when descriptors run short the oldest idle
+connections go first. One sweep a second over all connections is cheaper than a timer for each request.
 """
 
 from __future__ import annotations
@@ -57,13 +57,15 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and count it as long as the head is not complete."""
+        """Take what came, and count what is not the content of a body: the head, trailers, extensions of chunks."""
         self._chunk_bytes = len(data)
-        if self.head_since is not None:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self.head_since is not None and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.refuse(431, b"the headers are too large\n")
+        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            if self.head_since is not None:
+                self.refuse(431, b"the headers are too large\n")
+            else:  # the answer to what they trail may be under way
+                self.transport.abort()
         elif self.head_since is None and self.idle and self.timeout_keep_alive_task is None:
             # Line ends, or the rest of a body that nobody wants: uvicorn stopped its timer and starts no other.
             later = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -107,6 +109,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self.app = headers_too_large if large else self.config.loaded_app
         super().on_headers_complete()
+        # Trailers come as headers do, and must not become some: a proxy has not looked at them (RFC 9110 6.5.1).
+        self.headers = []
+
+    def on_chunk_header(self) -> None:
+        """A piece of a body begins."""
+        self._head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body is there."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we send."""

@@ -82,6 +82,8 @@ class Uploads:
         headers = dict(scope["headers"])
         if scope["method"] != "POST":
             raise Refused(405, "uploads come by POST: twine upload --repository-url, uv publish --publish-url")
+        if b"origin" in headers:  # any page could send a form, with the password that a browser keeps
+            raise Refused(403, "uploads come from twine and uv publish, not from a web page")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_bytes + MAX_OTHER_BYTES:
             raise too_large(self._max_bytes)

@@ -60,8 +60,9 @@ def _parse_pattern(text: str) -> str:
 
 
 def _parse_upstream(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s?#@]+", text):
-        raise UsageError(f"{text!r} is not the URL of an index", hint="write it as https://host/simple/")
+    if not re.fullmatch(r"https?://[^\s?#@]+", text) or not text.isascii() or not text.isprintable():
+        hint = "write it as https://host/simple/, other letters than those of ASCII as xn--… or %-codes"
+        raise UsageError(f"{text!r} is not the URL of an index", hint=hint)
     return text.rstrip("/") + "/"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import JobError
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 def require_agreement(filename: str, dist_info: str, metadata: bytes) -> RawMetadata:
-    """The fields of METADATA, if they and the folder `dist_info` are of the project and version in `filename`.
+    """The fields of METADATA, if they are of the project and version in `filename`, and the folder of that project.
 
+    The version of the folder is not looked at: pip and uv do not either, and it is spelt in more than one way.
     Raises `JobError` if they are not.
     """
     name, version, _, _ = parse_wheel_name(filename)
@@ -45,5 +46,5 @@ def require_agreement(filename: str, dist_info: str, metadata: bytes) -> RawMeta
 def _is_version(text: str, version: Version) -> bool:
     try:
         return Version(text) == version
-    except InvalidVersion:
+    except ValueError:  # no version, or one with more digits than Python reads
         return False

@@ -98,6 +98,15 @@ def is_flat_page(folder: Path, projects: Mapping[str, Entry]) -> bool:
     return sizes.get(page.name) == size and sizes.keys() == {page.name, *copies}
 
 
+def has_flat_page(folder: Path, edition: Edition) -> bool:
+    """Whether a generation has its flat page: by the bytes if every project was rendered. Raises `OSError`."""
+    if not is_flat_page(folder, edition.projects):
+        return False
+    if edition.blocks.keys() != edition.projects.keys():
+        return True
+    return all((folder / name).read_bytes() == b"".join(parts) for name, parts in _flat_files(edition).items())
+
+
 def edit(
     start: Start,
     changed: Collection[NormalizedName],
@@ -131,12 +140,8 @@ def edit(
 
 def write(edition: Edition, locks: Mapping[str, bytes], folder: Path) -> None:
     """Write it as a folder, flushed; the page folders are in place already."""
-    flat = list(_flat_page(edition))
     files: dict[str, bytes | list[bytes | memoryview]] = {MANIFEST: edition.manifest, **edition.lists, **locks}
-    if sum(map(len, flat)) > packing.MAX_BYTES:
-        files[LINKS] = flat
-    else:
-        files |= packing.packed(LINKS, b"".join(flat))
+    files |= _flat_files(edition)
     targets = {name: target_of(entry.pages) for name, entry in edition.projects.items()}
     disk.make_links(folder / "simple", targets, edition.start.path and edition.start.path / "simple")
     for name, content in files.items():
@@ -144,6 +149,14 @@ def write(edition: Edition, locks: Mapping[str, bytes], folder: Path) -> None:
     (folder / LOGS).symlink_to(_LOGS_TARGET)
     paths = [folder / name for name in files]
     disk.flush([*paths, *{path.parent for path in paths}])
+
+
+def _flat_files(edition: Edition) -> dict[str, list[bytes | memoryview]]:
+    """The flat page in parts, with its copies."""
+    flat = list(_flat_page(edition))
+    if sum(map(len, flat)) > packing.MAX_BYTES:
+        return {LINKS: flat}
+    return {name: [content] for name, content in packing.packed(LINKS, b"".join(flat)).items()}
 
 
 def _flat_page(edition: Edition) -> Iterator[bytes | memoryview]:

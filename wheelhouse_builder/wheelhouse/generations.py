@@ -87,12 +87,15 @@ def publish(
     return None if as_it_was else after
 
 
-def note_lost_pages(wheelhouse: Wheelhouse) -> None:
-    """Have the next publication render the projects whose page folder is not whole, under the lock."""
+def note_lost_pages(wheelhouse: Wheelhouse, *, thorough: bool = False) -> None:
+    """Have the next publication render the projects whose page folder is not whole, under the lock.
+
+    `thorough`: render every project, and so put right each page that has other bytes.
+    """
     start = _start(wheelhouse)
     if start is not None:
         folders = {name: folder_of(wheelhouse, entry.pages) for name, entry in start.projects.items()}
-        wheelhouse.records.note_changes(name for name, folder in folders.items() if not is_whole(folder))
+        wheelhouse.records.note_changes(name for name, folder in folders.items() if thorough or not is_whole(folder))
 
 
 def roll_back(wheelhouse: Wheelhouse, number: int | None = None) -> Generation:
@@ -232,7 +235,7 @@ def _is_as_it_was(before: Generation, draft: Edition, chosen: Mapping[str, bytes
         return (
             all((before.path / name).read_bytes() == content for name, content in wanted.items())
             and _lock_names(before) == chosen.keys()
-            and edition.is_flat_page(before.path, draft.projects)
+            and edition.has_flat_page(before.path, draft)
             and {p.name: str(p.readlink()) for p in (before.path / "simple").iterdir() if p.is_symlink()} == targets
         )
     except OSError:
@@ -249,18 +252,23 @@ def _write(wheelhouse: Wheelhouse, draft: Edition, chosen: Mapping[str, bytes]) 
 
 
 def _link_top(wheelhouse: Wheelhouse, generation: Generation) -> None:
-    """Make the links on top where one is missing, and remove those to locks that this generation does not have.
+    """Make the links on top where one is missing, and remove those to what this generation does not have.
 
     They lead through `current`, so one that is there stays right. The folder is not listed: it may hold 200,000 files.
     """
-    there = _lock_names(generation)
-    for name in (*_FOLDERS, *sorted(there)):
+    there = _top_names(generation)
+    for name in sorted(there):
         if not _leads_through_current(wheelhouse.root / name):
             disk.link(wheelhouse.root / name, Path(".whb/current", name), wheelhouse.scratch)
     known = {name for kept in all_generations(wheelhouse) for name in _lock_names(kept)}
-    for name in sorted(known - there):
+    for name in sorted((known | {*_FOLDERS}) - there):
         if _leads_through_current(wheelhouse.root / name):
             disk.remove(wheelhouse.root / name)
+
+
+def _top_names(generation: Generation) -> set[str]:
+    """What clients see of it on top. Generations of whb before there were pages for people have no `browse`."""
+    return _lock_names(generation) | {name for name in _FOLDERS if (generation.path / name).is_dir()}
 
 
 def _lock_names(generation: Generation) -> set[str]:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 3600.0  # seconds: another `whb build` may run for long
 _MAX_METADATA_BYTES = 16 << 20
+_LONGEST_NAME = 255 - len(".metadata")  # of a wheel: what file systems take, with the name of its sidecar
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-+!")  # what names and versions are written with in wheels
 
 
@@ -283,6 +284,8 @@ def require_admissible(filename: str) -> None:
     """
     if not _PLAIN.issuperset(filename):
         raise JobError(f"{filename!r} is not the name of a wheel: it has to be of ASCII letters, digits and . _ - + !")
+    if len(filename) > _LONGEST_NAME:
+        raise JobError(f"{filename[:32]}… has {len(filename)} characters; the name of a wheel may have {_LONGEST_NAME}")
     try:
         platforms = {tag.platform for tag in parse_wheel_name(filename)[-1]}
     except InvalidWheelFilename as error:
