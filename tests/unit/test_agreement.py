@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from packaging.metadata import parse_email
 
@@ -79,7 +79,6 @@ PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
 def test_fields_are_those_of_the_whole_text(content: bytes) -> None:
     whole, told = parse_email(content)[0], fields_of(content)
