@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -468,6 +469,25 @@ def test_a_thorough_index_finds_a_wheel_that_was_damaged_in_secret(
     code, _, err = run(capsys, "index", "--thorough")
     assert code == 5
     assert wheel.name in err
+
+
+def test_generations_are_listed_while_a_build_has_the_lock(
+    house: Wheelhouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with house.lock():
+        code, out, err = run(capsys, "rollback", "--list")
+    assert (code, len(out.splitlines()), err) == (0, 2, "")
+
+
+@pytest.mark.usefixtures("house")
+def test_who_must_not_look_is_told_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.readlink", refuse)
+    code, _, err = run(capsys, "publish", "elsewhere")
+    assert code == 4
+    assert ".whb/current: Permission denied" in err
 
 
 def test_list_shows_a_damaged_generation(house: Wheelhouse, capsys: pytest.CaptureFixture[str]) -> None:

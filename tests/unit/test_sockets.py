@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wheelhouse_builder.cli import main
 from wheelhouse_builder.errors import MachineError, UsageError
-from wheelhouse_builder.server import sockets
+from wheelhouse_builder.server import runner, sockets
 from wheelhouse_builder.server.sockets import listen, urls
 from wheelhouse_builder.settings.serve import ServeSettings
 
@@ -80,6 +81,26 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o666
         with pytest.raises(MachineError, match="another server listens"):
             listen(ServeSettings(uds=path), {})
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_in_the_end_the_path_is_free_unless_the_next_server_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """While the last downloads run, nobody answers on the path any more: the next server takes it."""
+    path = tmp_path / "whb.sock"
+    following: list[socket.socket] = []
+
+    def drain(settings: object, held: list[socket.socket], **more: object) -> None:
+        held[0].close()
+        if taken:
+            following.extend(listen(ServeSettings(uds=path), {}))
+
+    monkeypatch.setattr(runner, "run", drain)
+    assert main(["serve", "--wheelhouse", str(tmp_path), "--uds", str(path)]) == 0
+    for sock in following:
+        sock.close()
+    assert path.exists() is taken
 
 
 def test_a_path_that_is_taken(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def execute(invocation: Invocation) -> int:
 
 
 def _show(invocation: Invocation, garbage: Garbage) -> None:
-    from wheelhouse_builder.cli.holding import shown_size
+    from wheelhouse_builder.report.table import file_size
 
     console, done = invocation.console, invocation.options.yes
     for generation in garbage.generations:
@@ -68,4 +68,4 @@ def _show(invocation: Invocation, garbage: Garbage) -> None:
     if not (garbage.generations or garbage.files or garbage.records):
         console.say("nothing to remove")
         return
-    console.say(f"{shown_size(garbage.size)} {'freed' if done else 'would be freed; --yes does it'}")
+    console.say(f"{file_size(garbage.size)} {'freed' if done else 'would be freed; --yes does it'}")

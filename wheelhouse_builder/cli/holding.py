@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 
-@contextlib.contextmanager
-def holding(invocation: Invocation) -> Iterator[Wheelhouse]:
-    """The wheelhouse of the settings, under its lock. Raises `UsageError` if there is none."""
-    from wheelhouse_builder.cli.progress import PlainProgress
+def wheelhouse_of(invocation: Invocation) -> Wheelhouse:
+    """The wheelhouse of the settings, for who only reads. Raises `UsageError` if there is none."""
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
     wheelhouse = Wheelhouse(invocation.settings.wheelhouse)
@@ -25,6 +23,15 @@ def holding(invocation: Invocation) -> Iterator[Wheelhouse]:
         raise UsageError(
             f"{wheelhouse.root} is no wheelhouse", hint="`whb build` makes one; name one with --wheelhouse"
         )
+    return wheelhouse
+
+
+@contextlib.contextmanager
+def holding(invocation: Invocation) -> Iterator[Wheelhouse]:
+    """The wheelhouse of the settings, under its lock. Raises `UsageError` if there is none."""
+    from wheelhouse_builder.cli.progress import PlainProgress
+
+    wheelhouse = wheelhouse_of(invocation)
     with wheelhouse.lock(listener=PlainProgress(invocation.console), canceller=invocation.canceller):
         yield wheelhouse
 
@@ -39,8 +46,3 @@ def say_current(invocation: Invocation, wheelhouse: Wheelhouse, *, changed: bool
         console.result(dump("index", published_data(wheelhouse, generation, changed=changed)))
     elif generation is not None:
         console.result(f"{wheelhouse.root}: generation {generation.number}, {news if changed else 'as it was'}")
-
-
-def shown_size(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -49,7 +49,7 @@ def execute(invocation: Invocation) -> int:
 
     options, wheelhouse = invocation.options, Wheelhouse(invocation.settings.wheelhouse)
     if not 1 <= options.concurrency <= 256:
-        raise UsageError(f"--concurrency {options.concurrency} is not between 1 and 256")
+        raise UsageError(f"--concurrency is {options.concurrency}", hint="a number from 1 to 256")
     generation = _generation(wheelhouse, options.generation)
     pages = DirectoryPages.NONE if is_folder(options.destination) else DirectoryPages(options.directory_pages)
     store = open_store(options.destination, wheelhouse.root, workers=options.concurrency)
@@ -85,8 +85,8 @@ def _generation(wheelhouse: Wheelhouse, number: int | None) -> Generation:
 
 
 def _say(invocation: Invocation, copied: Copied) -> None:
-    from wheelhouse_builder.cli.holding import shown_size
     from wheelhouse_builder.report.as_json import dump
+    from wheelhouse_builder.report.table import file_size
 
     console, options = invocation.console, invocation.options
     if console.json:
@@ -96,7 +96,7 @@ def _say(invocation: Invocation, copied: Copied) -> None:
     if not copied.changed:
         console.result(f"{where}, nothing new")
         return
-    size = shown_size(sum(item.size for item in copied.uploads))
+    size = file_size(sum(item.size for item in copied.uploads))
     word = "would copy" if options.dry_run else "copied"
     removed = f", {len(copied.removed)} no longer in the index" if copied.removed else ""
     console.result(f"{where}, {word} {len(copied.uploads)} objects ({size}){removed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cli.options import add_settings
@@ -23,15 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Swap, or list."""
-    from wheelhouse_builder.cli.holding import holding, say_current
+    from wheelhouse_builder.cli.holding import holding, say_current, wheelhouse_of
     from wheelhouse_builder.wheelhouse.generations import current, roll_back
 
     options = invocation.options
     if options.list and options.number is not None:
         raise UsageError("--list rolls nothing back", hint="give a number or --list")
+    if options.list:
+        return _list(invocation, wheelhouse_of(invocation))
     with holding(invocation) as wheelhouse:
-        if options.list:
-            return _list(invocation, wheelhouse)
         before = current(wheelhouse)
         changed = roll_back(wheelhouse, options.number) != before
         say_current(invocation, wheelhouse, changed=changed, news=f"rolled back from {before.number if before else 0}")
@@ -53,5 +54,6 @@ def _list(invocation: Invocation, wheelhouse: Wheelhouse) -> int:
             content = f"{len(named_wheels(generation))} wheels"
         except DamagedError:
             content = "damaged"
-        console.result(f"{mark} {generation.number}  {generation.published:%Y-%m-%d %H:%M:%S} UTC  {content}")
+        with suppress(FileNotFoundError):  # a publication has retired it meanwhile
+            console.result(f"{mark} {generation.number}  {generation.published:%Y-%m-%d %H:%M:%S} UTC  {content}")
     return 0

@@ -28,10 +28,13 @@ def execute(invocation: Invocation) -> int:
 
     from wheelhouse_builder.server.runner import run
     from wheelhouse_builder.server.sockets import listen, urls
+    from wheelhouse_builder.server.stamps import stamps_of
 
     settings, console = invocation.settings, invocation.console
     serve = settings.serve
     sockets = listen(serve, os.environ)
+    paths = [serve.uds] if serve.uds else []
+    ours = stamps_of(paths)
     shown = urls(sockets, tls=serve.tls_cert is not None, root_path=serve.root_path)
 
     def started(service: Service) -> None:
@@ -44,8 +47,9 @@ def execute(invocation: Invocation) -> int:
     finally:
         for sock in sockets:
             sock.close()
-        if serve.uds is not None:
-            serve.uds.unlink(missing_ok=True)
+        if stamps_of(paths) == ours:  # else the next server listens there already
+            for path in paths:
+                path.unlink(missing_ok=True)
     return 0
 
 

@@ -204,7 +204,7 @@ def _put(copying: Copying, item: Item) -> None:
     except OSError:
         sound = False
     if not sound:
-        hint = "`whb index` says what is wrong with the wheelhouse"
+        hint = "`whb index --thorough` says what is wrong with the wheelhouse"
         raise DamagedError(f"{item.source} is gone, or not what its page says", hint=hint)
     when = ABSENT if item.immutable else None
     try:

@@ -38,8 +38,8 @@ class Readiness:
         """Why not; None if ready."""
         if self.draining:
             return "shutting down"
-        if self._snapshots.current is None:
-            return self._snapshots.problem or "no generation is loaded yet"
+        if self._snapshots.current is None:  # why may have names of projects in it, and anybody may ask here
+            return "no generation could be loaded: the log says why" if self._snapshots.problem else "still loading"
         if self._look is None or self._look.done():  # one at a time: a mount that hangs must not use up the threads
             self._look = asyncio.create_task(asyncio.to_thread(os.access, self._folder, os.R_OK | os.X_OK))
         try:

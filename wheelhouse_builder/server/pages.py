@@ -69,7 +69,7 @@ async def send_no_page(
     elsewhere = await asyncio.to_thread(upstream, name) if name and upstream else None  # it may look into records
     if elsewhere:
         note(scope, route="upstream")
-        await send_redirect(scope, send, 302, elsewhere, policy.page_headers)
+        await send_redirect(scope, send, 302, elsewhere, policy.text_headers)  # the name may be ours in a moment
         return
     note(scope, route="project" if name else "none")
     await send_text(scope, send, 404, f"no project {name} here" if name else "not found", policy.text_headers)

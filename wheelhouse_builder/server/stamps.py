@@ -1,4 +1,4 @@
-"""Whether files changed since they were read: certificates and secrets are exchanged under a running server."""
+"""Whether files changed since they were looked at: certificates, secrets, sockets under a running server."""
 
 from __future__ import annotations
 

@@ -177,9 +177,14 @@ def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:
-    """The generation in force; None if there is none, or if `.whb/current` is no link to a generation."""
+    """The generation in force; None if there is none, or if `.whb/current` is no link to a generation.
+
+    Raises `PermissionError` when this user must not look.
+    """
     try:
         link = wheelhouse.current.readlink()
+    except PermissionError:
+        raise
     except OSError:
         return None
     if link.parent != Path("generations") or not link.name.isdecimal():
