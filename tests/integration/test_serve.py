@@ -124,7 +124,7 @@ def test_a_wheelhouse_without_a_generation_is_waited_for(tmp_path: Path) -> None
     house = Wheelhouse(tmp_path / "wheelhouse")
     add(house)
     with whb_serve(house.root, tmp_path / "run") as running:
-        assert "nothing published yet" in running.said
+        assert "nothing to serve yet" in running.said
         assert status(f"{running.url}healthz") == 200
         assert status(f"{running.url}readyz") == 503
         assert status(f"{running.url}simple/") == 503
@@ -409,6 +409,13 @@ def test_nginx_as_the_documentation_has_it(house: Wheelhouse, tmp_path: Path) ->
 
 
 # Bad clients
+
+
+def test_granian_closes_a_silent_connection(house: Wheelhouse, tmp_path: Path) -> None:
+    with whb_serve(house.root, tmp_path / "run", "--server", "granian") as running:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=40) as silent:
+            assert silent.recv(1) == b""
+        assert running.stop() == 0
 
 
 def test_silent_connections_do_not_shut_out_others(house: Wheelhouse, tmp_path: Path) -> None:

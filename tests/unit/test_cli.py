@@ -99,6 +99,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: whb {name} ")
+    assert COMMANDS[name][1:] in " ".join(text.split())  # HTTP stays HTTP
     for flag in ("--config-file", "--show-settings", "--json", "--color", "--no-progress", "--quiet", "--verbose"):
         assert flag in text
 

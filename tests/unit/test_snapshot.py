@@ -173,7 +173,7 @@ def test_a_wheelhouse_without_a_generation_says_so(tmp_path: Path) -> None:
     snapshots = Snapshots(Wheelhouse(tmp_path / "nowhere"), on_problem=told.append)
     assert not snapshots.refresh()
     assert snapshots.current is None
-    assert told == [f"{tmp_path / 'nowhere'} has no generation"]
+    assert told == [f"{tmp_path / 'nowhere'} has no generation: `whb index` publishes one"]
 
 
 def test_a_link_to_something_else_is_a_problem_and_no_crash(house: Wheelhouse) -> None:

@@ -147,7 +147,8 @@ def _top_parser() -> Parser:
 
 def command_parser(name: str) -> Parser:
     """The parser of one command."""
-    parser = Parser(prog=f"whb {name}", description=COMMANDS[name].capitalize() + ".")
+    text = COMMANDS[name]
+    parser = Parser(prog=f"whb {name}", description=f"{text[0].upper()}{text[1:]}.")
     _command(name).configure(parser)
     add_common(parser)
     return parser

@@ -22,14 +22,19 @@ _LEVELS = ("must", "should", "good")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     parser.add_argument("index", metavar="URL|DIR", help="the URL of the project list, or a folder that holds an index")
-    parser.add_argument("--project", action="append", default=[], metavar="NAME", help="look at this project")
     parser.add_argument(
-        "--projects", type=int, default=20, metavar="N", help="look at N projects, spread over the list"
+        "--project", action="append", default=[], metavar="NAME", help="look at this project, may be repeated"
+    )
+    parser.add_argument(
+        "--projects", type=int, default=20, metavar="N", help="look at N projects, spread over the list (default: 20)"
     )
     parser.add_argument("--all", action="store_true", help="look at every project")
-    parser.add_argument("--files", type=int, default=10, metavar="N", help="fetch N files whole, and look into them")
+    parser.add_argument("--files", type=int, default=10, metavar="N", help="look into N files, whole (default: 10)")
     parser.add_argument(
-        "--min-level", choices=_LEVELS, default="must", help="exit code 1 for a failure of this level or above"
+        "--min-level",
+        choices=_LEVELS,
+        default="must",
+        help="exit code 1 for a failure of this level or above (default: must)",
     )
 
 

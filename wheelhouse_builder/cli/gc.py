@@ -21,7 +21,9 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     parser.add_argument("--keep", type=int, metavar="N", help="how many generations stay (default: 10)")
-    parser.add_argument("--grace", metavar="TIME", help="how long a wheel stays after its last use, as 12h, 30d or 4w")
+    parser.add_argument(
+        "--grace", metavar="TIME", help="how long a wheel stays after its last use, as 12h or 4w (default: 30d)"
+    )
     parser.add_argument("--yes", action="store_true", help="do it; without this only tell what would go")
     add_settings(parser, ("wheelhouse",))
 

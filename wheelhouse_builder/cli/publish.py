@@ -27,15 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--verify",
         choices=[*map(str, Verify)],
         default=str(Verify.QUICK),
-        help="of what is there already: trust the manifest (quick), list it (listing), read it all back (full)",
+        help="of what is there already: trust the manifest (quick, the default), list it (listing), "
+        "read it all back (full)",
     )
     parser.add_argument(
         "--directory-pages",
         choices=[*map(str, DirectoryPages)],
         default=str(DirectoryPages.HTML),
-        help="what a bucket answers for simple/NAME/ by itself (a folder has none)",
+        help="what a bucket answers for simple/NAME/ by itself (default: html; a folder has none)",
     )
-    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests at once")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests at once (default: 16)")
     add_settings(parser, ("wheelhouse",))
 
 

@@ -56,7 +56,7 @@ def execute(invocation: Invocation) -> int:
 def _announcement(service: Service, urls: Sequence[str]) -> str:
     now = service.snapshots.current
     root = service.snapshots.wheelhouse.root
-    what = f"generation {now.generation.number}, {len(now.projects)} projects" if now else "nothing published yet"
+    what = f"generation {now.generation.number}, {len(now.projects)} projects" if now else "nothing to serve yet"
     lines = [f"serving {root} ({what}) at {' '.join(urls)}"]
     if web := next((url for url in urls if not url.startswith("unix:")), None):
         lines.append(f"pip install --index-url {_reachable(web)}simple/ PACKAGE")

@@ -1,4 +1,8 @@
-"""Granian as the server: HTTP in Rust, files without copies (`http.response.pathsend`), HTTP/2 with TLS."""
+"""Granian as the server: HTTP in Rust, files without copies (`http.response.pathsend`).
+
+HTTP/1.1 alone: where Granian may speak HTTP/2, too, it waits for the first byte of a connection for ever, and some
+thousand silent ones shut out everybody; its HTTP/2 has no limit of time at all.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from granian._granian import SocketHolder
-from granian.constants import Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -69,6 +73,7 @@ class GranianServer:
         self._server: Any = _OnSocket(
             _limited(app),
             interface=Interfaces.ASGI,
+            http=HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
             backpressure=max_connections,

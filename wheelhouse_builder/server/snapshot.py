@@ -141,7 +141,7 @@ class Snapshots:
             try:
                 found = self._look()
             except DamagedError as error:
-                self._tell(error.message)
+                self._tell(f"{error.message}: {error.hint}")
                 return False
             self._tell(None)
             if found is None:

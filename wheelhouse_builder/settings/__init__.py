@@ -113,7 +113,7 @@ class Settings:
     )
     wheelhouse: Path = field(
         default_factory=lambda: Path("wheelhouse").absolute(),
-        metadata=declare(PATH, "the folder to publish to (default: wheelhouse)", "-w", "--wheelhouse", metavar="DIR"),
+        metadata=declare(PATH, "the wheelhouse, a folder (default: wheelhouse)", "-w", "--wheelhouse", metavar="DIR"),
     )
     cache: Path = field(
         default_factory=default_cache,
