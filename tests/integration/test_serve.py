@@ -80,7 +80,8 @@ def client_environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Without what this machine tells its own clients: indexes, certificates, .netrc."""
     inherited = {name: value for name, value in os.environ.items() if not _OF_CLIENTS.search(name)}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**inherited, "PIP_CONFIG_FILE": os.devnull, "HOME": str(home), "PATH": path, **more}
+    quiet = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # that check asks the index for pip
+    return {**inherited, **quiet, "HOME": str(home), "PATH": path, **more}
 
 
 def make_token(folder: Path, name: str, *scopes: str) -> str:

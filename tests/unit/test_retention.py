@@ -479,6 +479,16 @@ def test_generations_are_listed_while_a_build_has_the_lock(
     assert (code, len(out.splitlines()), err) == (0, 2, "")
 
 
+def test_an_index_without_records_is_not_published_as_empty(
+    house: Wheelhouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.records.path.unlink()
+    code, _, err = run(capsys, "index")
+    assert code == 5
+    assert "know no wheel" in err
+    assert (now(house), listed(house)) == (2, ["one", "two"])
+
+
 @pytest.mark.usefixtures("house")
 def test_who_must_not_look_is_told_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> Path:

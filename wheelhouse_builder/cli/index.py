@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from wheelhouse_builder.cli import Invocation
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +29,24 @@ def execute(invocation: Invocation) -> int:
     thorough = invocation.options.thorough
     with holding(invocation) as wheelhouse:
         problems = wheelhouse.check(thorough=thorough)
+        if problems:
+            _require_records(wheelhouse)
         note_lost_pages(wheelhouse, thorough=thorough)
         changed = publish(wheelhouse, {}) is not None
         say_current(invocation, wheelhouse, changed=changed, news="published")
     for problem in problems:
         invocation.console.complain(f"not published: {problem}")
     return 0
+
+
+def _require_records(wheelhouse: Wheelhouse) -> None:
+    """Without its records a wheelhouse would be published as empty. Raises `DamagedError`."""
+    from wheelhouse_builder.errors import DamagedError
+    from wheelhouse_builder.wheelhouse.generations import current, named_wheels
+
+    generation = current(wheelhouse)
+    if generation is not None and not wheelhouse.records.facts() and named_wheels(generation):
+        raise DamagedError(
+            f"the records of {wheelhouse.root} know no wheel, and generation {generation.number} names some",
+            hint=f"put {wheelhouse.records.path} back, or run `whb build` with the same requirements: that makes them",
+        )

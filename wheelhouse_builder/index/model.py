@@ -65,11 +65,6 @@ class File:
     yanked: str | None = None  # "an arbitrary string that gives the reason why the file has been yanked" (PEP 592)
 
     @property
-    def version(self) -> str:
-        """The version in the file name."""
-        return str(parse_wheel_name(self.filename)[1])
-
-    @property
     def upload_time_text(self) -> str | None:
         """The upload time as the specification writes it."""
         return _time_text(self.upload_time) if self.upload_time else None

@@ -49,7 +49,6 @@ class Copied:
 
     generation: int
     uploads: tuple[Item, ...] = ()
-    there: int = 0  # objects that were looked at and are right
     removed: tuple[str, ...] = ()  # units that the generation no longer has
 
     @property
@@ -104,7 +103,7 @@ def copy_generation(copying: Copying, generation: Generation, root: Path, *, dry
     if not dry_run:
         _write(copying, generation, plan, state, _stale(state, projects))
     removed = tuple(sorted(state.differs.gone))
-    return Copied(generation=generation.number, uploads=plan.uploads, there=len(plan.there), removed=removed)
+    return Copied(generation=generation.number, uploads=plan.uploads, removed=removed)
 
 
 def _state(copying: Copying, generation: Generation, others: Iterable[Item]) -> _State:

@@ -53,9 +53,7 @@ def line_of(seen: Observation, now: float) -> str:
         f'"method":{quoted(scope["method"])},"path":{quoted(scope["path"][:_PATH_CHARACTERS])}',
         f'"status":{seen.status},"bytes":{seen.sent},"seconds":{seen.seconds:.6f}',
     ]
-    parts += [
-        f'"{key}":{quoted(value)}' for key in ("route", "format", "encoding", "user") if (value := notes.get(key))
-    ]
+    parts += [f'"{key}":{quoted(value)}' for key in _NOTES if (value := notes.get(key))]
     if tool := client_of(seen.user_agent):
         parts.append(f'"tool":{quoted(tool)}')
     if seen.aborted:
