@@ -1,7 +1,6 @@
 """What it costs to publish: a wheelhouse of N small wheels at first, with one wheel more, and with nothing new.
 
-    python benchmarks/index.py                      1,000, 10,000 and 100,000 wheels
-    python benchmarks/index.py --from-nothing 2000  hash, metadata and index of wheels of which nothing is known
+    python benchmarks/index.py [N …]    1,000, 10,000 and 100,000 wheels
 
 Ten wheels a project. "one wheel more" is all that a user waits for: the wheel is read, hashed, copied, flushed,
 recorded and published. "publish alone" is a record more and its publication. WHB_BENCH_DIR chooses the file system.
@@ -24,7 +23,7 @@ from packaging.utils import parse_wheel_filename
 from tests.wheels import make_wheel
 from wheelhouse_builder.wheelhouse.generations import Generation, note_lost_pages, publish, roll_back
 from wheelhouse_builder.wheelhouse.records import _INSERT, Seen, StoredWheel, _dump
-from wheelhouse_builder.wheelhouse.store import Wheelhouse, read_wheel, record_of
+from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,39 +118,14 @@ def measure(count: int, folder: Path) -> None:
         timed(house, "roll-back", partial(roll_back, house))
 
 
-def from_nothing(count: int, folder: Path) -> None:
-    """An index of wheels of which nothing is known, as the peers make it: hash, metadata, pages, copies."""
-    house = Wheelhouse(folder / "house")
-    house.root.mkdir()
-    requires = tuple(f"dependency{number}>={number}" for number in range(6))
-    wheels = [
-        make_wheel(
-            house.root, name=f"p{n // _PER_PROJECT:03}", version=f"{n % _PER_PROJECT}", tag=_TAG, requires=requires
-        )
-        for n in range(count)
-    ]
-
-    def act() -> Generation | None:
-        with house.lock():
-            read = [read_wheel(wheel, origin="built") for wheel in wheels]
-            for known, metadata in read:
-                (house.root / f"{known.filename}.metadata").write_bytes(metadata)
-            record(house, (known for known, _ in read))
-            return publish(house, {})
-
-    print(f"{count} wheels in {count // _PER_PROJECT} projects, from nothing")
-    timed(house, "index", act)
-
-
 def main() -> None:
     """Each size in a folder of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--from-nothing", action="store_true")
     options = parser.parse_args()
     for size in options.sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get("WHB_BENCH_DIR")) as scratch:
-            (from_nothing if options.from_nothing else measure)(size, Path(scratch))
+            measure(size, Path(scratch))
 
 
 if __name__ == "__main__":

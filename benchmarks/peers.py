@@ -79,11 +79,16 @@ def forty_wheels(folder: Path) -> None:
             make_wheel(folder, name=f"peer-project-{number}", version=version, tag=tag)
 
 
-def prepare(bench: Bench, make_wheels: Callable[[Path], None] = forty_wheels) -> None:
-    """Peers, wheels, wheelhouse."""
+def install(bench: Bench, *names: str) -> None:
+    """Have these peers, at the newest version there is."""
     if not bench.bin.is_dir():
         bench.run(sys.executable, "-m", "venv", bench.work / "peers")
-    bench.run(bench.bin / "pip", "install", "--quiet", "--upgrade", *PEERS)
+    bench.run(bench.bin / "pip", "install", "--quiet", "--upgrade", *names)
+
+
+def prepare(bench: Bench, make_wheels: Callable[[Path], None] = forty_wheels) -> None:
+    """Peers, wheels, wheelhouse."""
+    install(bench, *PEERS)
     for folder in (bench.wheels, bench.wheelhouse):
         shutil.rmtree(folder, ignore_errors=True)
     bench.wheels.mkdir()
@@ -146,15 +151,22 @@ def dumb_pypi(bench: Bench) -> Iterator[str]:
     folder = bench.work / "dumb-pypi"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(bench.wheels, folder / "packages")
-    listed = [_described(folder / "packages" / wheel.name) for wheel in sorted(bench.wheels.iterdir())]
-    (folder / "packages.json").write_text("".join(f"{json.dumps(item)}\n" for item in listed), encoding="utf-8")
+    listed = package_list(folder / "packages")
     options = ("--packages-url", "../../packages/", "--output-dir", folder)
-    bench.run(bench.bin / "dumb-pypi", "--package-list-json", folder / "packages.json", *options)
+    bench.run(bench.bin / "dumb-pypi", "--package-list-json", listed, *options)
     port = free_port()
     with nginx(
         bench, port, f"server {{ listen {port}; root {folder}; types {{ text/html html; }} index index.html; }}"
     ):
         yield f"http://127.0.0.1:{port}/simple/"
+
+
+def package_list(wheels: Path) -> Path:
+    """What dumb-pypi is told of the wheels in a folder, as a file beside it; the sidecars are written."""
+    listed = [_described(wheel) for wheel in sorted(wheels.iterdir())]
+    path = wheels.with_name("packages.json")
+    path.write_text("".join(f"{json.dumps(item)}\n" for item in listed), encoding="utf-8")
+    return path
 
 
 def _described(wheel: Path) -> dict[str, Any]:

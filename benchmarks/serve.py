@@ -54,12 +54,17 @@ class Sample:
 
 
 def two_thousand_wheels(folder: Path) -> None:
-    """As many as a company of some size has; and one that is large."""
+    """As many as a company of some size has."""
     for number in range(PROJECTS):
         for version in range(5):
             for arch in ("x86_64", "aarch64"):
                 tag = f"cp312-cp312-musllinux_1_2_{arch}"
                 make_wheel(folder, name=f"project-{number}", version=f"1.{version}", tag=tag, requires=REQUIRES)
+
+
+def with_a_large_one(folder: Path) -> None:
+    """The same, and a wheel of 64 MiB."""
+    two_thousand_wheels(folder)
     make_wheel(folder, name="big", files={"big.bin": random.Random(1).randbytes(64 << 20)})
 
 
@@ -125,7 +130,7 @@ def main() -> None:
     bench.work.mkdir(parents=True, exist_ok=True)
     bench.work.chmod(0o755)
     os.umask(0o022)
-    peers.prepare(bench, two_thousand_wheels)
+    peers.prepare(bench, with_a_large_one)
     pages: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     speeds: dict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as stack:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.metadata import parse_email
 
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.metadata import fields_of
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.store import record_of
 
@@ -58,6 +62,27 @@ def test_other_names_and_versions_are_refused(name: str, version: str, folder: s
 def test_metadata_without_name_and_version_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(JobError, match=message):
         require_agreement(FILENAME, "zope.interface-5.0.dist-info", content)
+
+
+PIECES = [
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b" ",
+    b"Name: a",
+    b"Version: 1",
+    b"Requires-Python: >=3",
+    b"Text",
+    b"\xff",
+    b"\x85",
+    b":",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_fields_are_those_of_the_whole_text(content: bytes) -> None:
+    whole, told = parse_email(content)[0], fields_of(content)
+    assert {**told, "description": ""} == {**whole, "description": ""}
 
 
 def test_a_renamed_wheel_gets_no_record(tmp_path: Path) -> None:

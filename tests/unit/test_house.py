@@ -28,7 +28,7 @@ STOREYS = (
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings"},
     {"requirements", "elf", "locking"},
     {"process", "files", "target"},
-    {"artifact", "events", "errors", "redact", "toml", "__init__"},
+    {"artifact", "events", "errors", "metadata", "redact", "toml", "__init__"},
 )
 MODULES = {
     ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path

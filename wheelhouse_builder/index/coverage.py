@@ -96,17 +96,15 @@ class Cell(Generic[KeptWheel]):
 
 def coverage(wheels: Iterable[KeptWheel]) -> Mapping[Target, Cell[KeptWheel]]:
     """A cell for every Python on every architecture that whb knows, in their order, from the wheels of one version."""
-    tagged = [(wheel, *parsed(wheel.filename)[2:]) for wheel in wheels]
-    cells = {}
-    for target in targets():
-        ranks = _ranks(target)
-        fitting = [
-            (-min(ranks[tag] for tag in tags & ranks.keys()), build, wheel.filename, wheel)
-            for wheel, build, tags in tagged
-            if not ranks.keys().isdisjoint(tags) and _allows(wheel.requires_python, target)
-        ]
-        cells[target] = _judged(max(fitting)[-1], target) if fitting else Cell(standing=Standing.MISSING)
-    return cells
+    best: dict[Target, tuple[int, BuildTag, str, KeptWheel]] = {}
+    for wheel in wheels:
+        _, _, build, tags = parsed(wheel.filename)
+        for target, rank in _installs_on(tags, wheel.requires_python):
+            found = (-rank, build, wheel.filename, wheel)
+            if target not in best or found > best[target]:
+                best[target] = found
+    missing = Cell[KeptWheel](standing=Standing.MISSING)
+    return {target: _judged(best[target][-1], target) if target in best else missing for target in targets()}
 
 
 @cache
@@ -144,6 +142,16 @@ def standing(verdicts: Iterable[Evidence]) -> Standing:
 def parsed(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozenset[Tag]]:
     """The parts of a wheel's file name. A page asks for those of one wheel several times."""
     return parse_wheel_filename(filename)
+
+
+@lru_cache(maxsize=1024)  # most wheels have the tags of many others
+def _installs_on(tags: frozenset[Tag], requires_python: str | None) -> tuple[tuple[Target, int], ...]:
+    """The targets that take a wheel, each with the place of its best tag there: 0 is the first choice."""
+    return tuple(
+        (target, min(ranks[tag] for tag in tags & ranks.keys()))
+        for target in targets()
+        if not (ranks := _ranks(target)).keys().isdisjoint(tags) and _allows(requires_python, target)
+    )
 
 
 @cache

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from packaging.metadata import RawMetadata, parse_email
+from wheelhouse_builder.metadata import fields_of
 
-_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
+
 _LONGEST = 200  # characters of a summary or licence: the field is one line, but nobody holds it to that
 _HOME = ("homepage", "home", "source", "repository", "documentation", "changelog")
 _MOST_LINKS = 4
@@ -27,8 +29,7 @@ class Summary:
 @lru_cache(maxsize=1)
 def summary_of(metadata: bytes) -> Summary:
     """Read METADATA, however odd it is: what cannot be read is missing."""
-    headers = _END_OF_HEADERS.split(metadata, maxsplit=1)[0]  # what follows, the description, is the larger part
-    raw, _ = parse_email(headers)
+    raw = fields_of(metadata)
     return Summary(text=_line(raw.get("summary")), licence=_licence(raw), links=_links(raw))
 
 

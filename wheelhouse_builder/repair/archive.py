@@ -14,15 +14,16 @@ import shutil
 import stat
 import time
 import zipfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.files import CHUNK_BYTES, EARLIEST_EPOCH, MAX_MEMBERS, MAX_UNPACKED_BYTES, reading_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
+_ODD_PARTS = frozenset({"", ".", ".."})
 LATEST_EPOCH = calendar.timegm((2107, 12, 31, 23, 59, 58))  # a zip file tells no later time
 
 
@@ -49,7 +50,7 @@ def members(archive: zipfile.ZipFile, wheel: Path) -> list[zipfile.ZipInfo]:
 
 def is_plain(name: str) -> bool:
     """Whether a member's name is a relative path of ordinary parts, spelt the one way there is."""
-    return "\\" not in name and name.isprintable() and not any(part in {"", ".", ".."} for part in name.split("/"))
+    return "\\" not in name and name.isprintable() and _ODD_PARTS.isdisjoint(name.split("/"))
 
 
 def _folders(name: str) -> Iterator[str]:
@@ -57,15 +58,15 @@ def _folders(name: str) -> Iterator[str]:
         yield name
 
 
-def open_wheel(wheel: Path) -> zipfile.ZipFile:
-    """Open a wheel for reading. Raises `JobError` when it is no zip file."""
+def open_wheel(wheel: Path, stream: BinaryIO | None = None) -> zipfile.ZipFile:
+    """Open a wheel for reading, or take it as `stream` where it is open. Raises `JobError` when it is no zip file."""
     with reading_zip(f"{wheel.name} is not a readable zip file"):
-        return zipfile.ZipFile(wheel)
+        return zipfile.ZipFile(stream or wheel)
 
 
 def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """The content of a member, in chunks. Raises `JobError` when it is damaged or encrypted."""
-    what = f"{info.filename!r} in {Path(str(archive.filename)).name} cannot be read"
+    what = f"{info.filename!r} in {str(archive.filename).rpartition('/')[2]} cannot be read"
     with reading_zip(what), archive.open(info) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

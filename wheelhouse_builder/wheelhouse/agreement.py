@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.metadata import fields_of
 
 if TYPE_CHECKING:
     from packaging.metadata import RawMetadata
@@ -26,7 +26,7 @@ def require_agreement(filename: str, dist_info: str, metadata: bytes) -> RawMeta
     Raises `JobError` if they are not.
     """
     name, version, _, _ = parse_wheel_name(filename)
-    fields, _ = parse_email(metadata)
+    fields = fields_of(metadata)
     told_name, told_version = fields.get("name"), fields.get("version")
     if told_name is None or told_version is None:
         raise JobError(f"the METADATA of {filename} has no {'Name' if told_name is None else 'Version'}")

@@ -122,7 +122,7 @@ def edit(
     for name, found in groupby(sorted(wheels, key=lambda wheel: wheel.name), key=lambda wheel: wheel.name):
         group = list(found)
         metadata = wheelhouse.metadata(newest(group)[1][0].filename)
-        logs = {wheel.filename for wheel in group if wheelhouse.build_log(wheel.filename).is_file()}
+        logs = {wheel.filename for wheel in group if wheelhouse.has_build_log(wheel.filename)}
         rendering = render_project(name, group, marks.get(name, UNMARKED), metadata=metadata, logs=logs)
         files: dict[str, bytes] = {}
         for page, text in rendering.pages.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import shutil
 import string
 import tempfile
@@ -38,7 +39,7 @@ from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from packaging.utils import NormalizedName
 
@@ -138,6 +139,10 @@ class Wheelhouse:
     def build_log(self, filename: str) -> Path:
         """Where the log of the build of a wheel lies, if there is one."""
         return self.build_log_folder / f"{filename}.log.gz"
+
+    def has_build_log(self, filename: str) -> bool:
+        """Whether the log of the build of a wheel is kept."""
+        return os.path.exists(f"{self.build_log_folder}/{filename}.log.gz")  # noqa: PTH110  # as in `look_at`
 
     def build_logs(self) -> frozenset[str]:
         """The file names of the wheels whose build log is kept."""
@@ -252,15 +257,18 @@ def record_of(wheel: Path, **making: Any) -> StoredWheel:
 
 def read_wheel(wheel: Path, **making: Any) -> tuple[StoredWheel, bytes]:
     """The same, with METADATA, byte for byte as it is in the wheel."""
-    dist_info, metadata = _described(wheel)
+    parse_name(wheel.name)
+    with wheel.open("rb") as stream:  # once: what is told of the content is of what was hashed
+        digest, size = hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
+        dist_info, metadata = _described(wheel, stream)
     fields = require_agreement(wheel.name, dist_info, metadata)
     name, version, _, _ = parse_wheel_name(wheel.name)
     record = StoredWheel(
         filename=wheel.name,
         name=name,
         version=version,
-        sha256=sha256_of(wheel),
-        size=wheel.stat().st_size,
+        sha256=digest,
+        size=size,
         metadata_sha256=hashlib.sha256(metadata).hexdigest(),
         requires_python=fields.get("requires_python"),
         **making,
@@ -294,10 +302,9 @@ def require_admissible(filename: str) -> None:
         )
 
 
-def _described(wheel: Path) -> tuple[str, bytes]:
+def _described(wheel: Path, stream: BinaryIO) -> tuple[str, bytes]:
     """The name of its `.dist-info` folder, and METADATA."""
-    parse_name(wheel.name)
-    with archive.open_wheel(wheel) as opened:
+    with archive.open_wheel(wheel, stream) as opened:
         dist_info = dist_info_in(opened, wheel)
         try:
             info = opened.getinfo(f"{dist_info}/METADATA")
