@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,3 +275,7 @@ def test_the_limit_of_descriptors_is_raised(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("resource.setrlimit", lambda kind, limit: wanted.append(limit))
     assert limits.raise_descriptor_limit() == 4096 // 2 - 128
     assert wanted == [(4096, 4096)]
+
+
+def test_heaps_are_few_where_that_can_be_said() -> None:
+    assert limits.limit_arenas() is (platform.libc_ver()[0] == "glibc")

@@ -11,7 +11,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Protocol
 
-from wheelhouse_builder.server.limits import raise_descriptor_limit
+from wheelhouse_builder.server.limits import limit_arenas, raise_descriptor_limit
 from wheelhouse_builder.server.service import make_service
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def run(
     """
     import uvloop  # noqa: PLC0415 - the tests of this module need none
 
+    limit_arenas()
     uvloop.run(_run(settings, sockets, started=started, complain=complain, canceller=canceller))
 
 
