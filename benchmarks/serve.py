@@ -3,8 +3,8 @@
     python -m benchmarks.serve [--work DIR] [--rounds 5] [--seconds 3]
 
 From the root of the repository. 2,000 wheels: 200 projects, five versions, two architectures; each server on the first
-core, wrk with eight connections on the second, every server once in each round. Needs nginx, wrk, curl and taskset.
-Median of the rounds; what counts are the ratios, since the machine is noisy.
+core, wrk with eight connections on the second, every server once in each round, and downloads of the large wheel in
+turn. Needs nginx, wrk, curl and taskset. Medians; what counts are the ratios, since the machine is noisy.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "whb-serve")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--downloads", type=int, default=5, help="of the large wheel, in each round")
     parser.add_argument("--only", action="append", choices=SERVERS)
     options = parser.parse_args()
     bench = peers.Bench(options.work, core=0)
@@ -141,8 +143,8 @@ def main() -> None:
                     suffix = "index.v1_json" if name == BASE else ""
                     pages["JSON", name].append(wrk(bench, url, JSON, suffix, options.seconds))
                 pages["HTML", name].append(wrk(bench, url, "text/html", "", options.seconds))
-                if name in WITH_WHEEL:
-                    speeds[name].append(download(bench, url))
+            for _, name in product(range(options.downloads), filter(urls.get, WITH_WHEEL)):
+                speeds[name].append(download(bench, urls[name]))
     show(pages, speeds)
 
 
