@@ -115,7 +115,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="the server's user must be able to read it") from None
+        raise UsageError(
+            f"{path}: {error.strerror}", hint="name a file that is there and that the server's user may read"
+        ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
 

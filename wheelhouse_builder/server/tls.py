@@ -44,7 +44,9 @@ def load(cert: Path, key: Path) -> ssl.SSLContext:
         try:
             path.read_bytes()
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}", hint="the server's user must be able to read it") from None
+            raise UsageError(
+                f"{path}: {error.strerror}", hint="name a file that is there and that the server's user may read"
+            ) from None
     try:
         context.load_cert_chain(cert, key, _no_password)
     except ssl.SSLError as error:
