@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sqlite3
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ FULL = dataclasses.replace(
     build_key="b",
     built_for="cp312-musllinux_1_2_aarch64",
     engine="cross",
+    project_key="p",
     seconds=1.5,
     notes=("one", "two"),
     verdicts=(VERDICT,),
@@ -168,7 +170,8 @@ def older(path: Path, version: int) -> Records:
     ours = Records(path.with_name("ours.sqlite"))
     ours.create()
     ours.add(FULL, Seen(17))
-    columns = [field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked"] + ["mtime_ns"]
+    columns = [field.name for field in dataclasses.fields(OLD) if field.name not in ("yanked", "project_key")]
+    columns.append("mtime_ns")
     with sqlite3.connect(ours.path) as connection:
         row = connection.execute(f"SELECT {', '.join(columns)} FROM wheels").fetchone()
     connection.close()
@@ -180,6 +183,7 @@ def older(path: Path, version: int) -> Records:
 
 
 OLDER = range(1, schema.VERSION)
+OLD = dataclasses.replace(FULL, project_key=None)  # what the versions before 4 could keep of it
 
 
 @pytest.mark.parametrize("version", OLDER)
@@ -187,8 +191,8 @@ def test_older_records_are_read_without_a_change(tmp_path: Path, version: int) -
     records = older(tmp_path / "records.sqlite", version)
     before = records.path.read_bytes()
     records.path.chmod(0o444)
-    assert records.all() == (FULL,)
-    assert records.by_filename(FULL.filename) == FULL
+    assert records.all() == (OLD,)
+    assert records.by_filename(FULL.filename) == OLD
     assert (records.marks(), records.base()) == ({}, None)
     assert records.path.read_bytes() == before
 
@@ -200,7 +204,7 @@ def test_older_records_become_ours_when_someone_writes(tmp_path: Path, version: 
         records.set_yank(FULL.name, FULL.version, "broken")
     records.create()
     records.set_yank(FULL.name, FULL.version, "broken")
-    assert records.all() == (dataclasses.replace(FULL, yanked="broken"),)
+    assert records.all() == (dataclasses.replace(OLD, yanked="broken"),)
     assert seen(records) == {FULL.filename: Seen(17)}
     records.create()
     assert records.all()[0].yanked == "broken"
@@ -218,7 +222,34 @@ def test_an_interrupted_migration_changes_nothing(
             records.create()
     assert records.path.read_bytes() == before
     records.create()
-    assert records.all() == (FULL,)
+    assert records.all() == (OLD,)
+
+
+def table(records: Records, name: str) -> list[str]:
+    """What a table and its triggers are made of."""
+    query = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type, name"
+    with contextlib.closing(sqlite3.connect(records.path)) as connection:
+        columns = [
+            str(row[1:]) for row in connection.execute("SELECT * FROM pragma_table_info(?) ORDER BY name", [name])
+        ]
+        return columns + [row[0] for row in connection.execute(query, [name]) if not row[0].startswith("CREATE TABLE")]
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_migrated_records_are_those_that_are_made_anew(tmp_path: Path, records: Records, version: int) -> None:
+    migrated = older(tmp_path / "old.sqlite", version)
+    migrated.create()
+    for name in ("wheels", "yanks", "marks", "stubs", "changes", "base"):
+        assert table(migrated, name) == table(records, name)
+
+
+def test_a_migration_is_no_change_of_a_project(tmp_path: Path) -> None:
+    """The pages are written anew because whb writes them in another way, not because of the column."""
+    records = older(tmp_path / "records.sqlite", 3)
+    with contextlib.closing(sqlite3.connect(records.path)) as connection, connection:
+        connection.execute("DELETE FROM changes")
+    records.create()
+    assert changed(records) == []
 
 
 def test_a_yank_is_of_the_version_and_its_files_to_come(records: Records) -> None:
@@ -289,6 +320,23 @@ def test_every_column_of_a_wheel_counts_but_those_that_publication_writes(record
             connection.execute(f"UPDATE wheels SET {column} = {column}")
         connection.close()
         assert changed(records) == ([] if column in ("published_at", *Seen._fields) else ["cffi"]), column
+
+
+def test_every_column_of_a_stub_counts_but_those_that_publication_writes(records: Records) -> None:
+    columns = ("filename", "name", "version", "sha256", "size", "requires_python", "published_at", "mtime_ns")
+    with contextlib.closing(sqlite3.connect(records.path)) as connection, connection:
+        connection.execute(
+            f"INSERT INTO stubs ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ("cffi-2.1.1.tar.gz", "cffi", "2.1.1", "0", 1, ">=3.8", None, 2),
+        )
+    assert changed(records) == ["cffi"]
+    for column in (*columns[1:], "collected"):
+        with contextlib.closing(sqlite3.connect(records.path)) as connection, connection:
+            connection.execute(f"UPDATE stubs SET {column} = {column}")
+        assert changed(records) == ([] if column in ("published_at", "mtime_ns") else ["cffi"]), column
+    with contextlib.closing(sqlite3.connect(records.path)) as connection, connection:
+        connection.execute("DELETE FROM stubs")
+    assert changed(records) == ["cffi"]
 
 
 def test_what_changes_again_is_not_cleared_with_what_was_seen(records: Records) -> None:

@@ -94,4 +94,6 @@ def file_of(wheel: Published) -> File:
         metadata_sha256=wheel.metadata_sha256,
         upload_time=wheel.published_at,
         yanked=wheel.yanked,
+        project_key=wheel.project_key,
+        built_for=wheel.built_for,
     )

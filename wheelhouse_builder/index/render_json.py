@@ -1,7 +1,9 @@
 """The index as JSON: PEP 691, PEP 700 and PEP 792, version 1.4.
 
 Only `core-metadata` is written, never `dist-info-metadata`: pip of the time before PEP 714 fails on the latter. The
-status is a key of its own, as the text of the specification says, not one of `meta`, as its example has it.
+status is a key of its own, as the text of the specification says, not one of `meta`, as its example has it. `_whb` is
+for our build-backend wrapper alone: "keys (at any level) with a leading underscore are reserved as private for index
+server use" (PEP 691).
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ def _file(file: File) -> dict[str, Any]:
         "core-metadata": {"sha256": file.metadata_sha256} if file.metadata_sha256 else None,
         "upload-time": file.upload_time_text,
         "yanked": file.yanked,
+        "_whb": {"project-key": file.project_key, "built-for": file.built_for} if file.project_key else None,
     }
     return {key: value for key, value in document.items() if value is not None}
 

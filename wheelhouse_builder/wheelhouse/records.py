@@ -82,6 +82,7 @@ class StoredWheel:
     request_key: str | None = None  # all that shapes the build, before its build requirements are known
     build_key: str | None = None  # the same with them
     built_for: str | None = None  # str(Target)
+    project_key: str | None = None  # of a project that builds by our wrapper: by what that finds the wheel again
     engine: str | None = None
     seconds: float | None = None  # wall time of the build
     notes: tuple[str, ...] = ()

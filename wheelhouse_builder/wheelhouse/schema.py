@@ -47,8 +47,27 @@ _TRIGGERS = "".join(
     )
 )
 
+_KEYS = f"""
+ALTER TABLE wheels ADD COLUMN project_key TEXT;
+DROP TRIGGER wheels_update;
+{_trigger("wheels", f"UPDATE OF {_SHOWN}, project_key", "new")}
+"""
+# Sdists that a wheelhouse offers beside its wheels; `collected` as of wheels.
+_STUBS = """
+CREATE TABLE stubs (
+    filename TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+    requires_python TEXT, published_at TEXT, mtime_ns INTEGER NOT NULL, collected INTEGER NOT NULL DEFAULT 0
+) STRICT;
+""" + "".join(
+    (
+        _trigger("stubs", "INSERT", "new"),
+        _trigger("stubs", "DELETE", "old"),
+        _trigger("stubs", "UPDATE OF name, version, sha256, size, requires_python, collected", "new"),
+    )
+)
+
 # By the version that a file has: what makes it one of the next. Version 0 is an empty file.
-STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS)
+STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS, _KEYS + _STUBS)
 VERSION = len(STEPS)
 
 
