@@ -32,7 +32,8 @@ from wheelhouse_builder.resolve.uv import ResolveOptions
 from wheelhouse_builder.resolve.withdrawn import lock_without
 from wheelhouse_builder.schedule.local import LocalExecutor
 from wheelhouse_builder.schedule.queue import run_tasks
-from wheelhouse_builder.sources.downloads import Downloads, credentials_for
+from wheelhouse_builder.sources.credentials import credentials_for
+from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.tasks import Tasks
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish

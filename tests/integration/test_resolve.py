@@ -27,7 +27,8 @@ from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions, resolve, resolve_build_requirements
 from wheelhouse_builder.sources.archives import unpack_sdist
-from wheelhouse_builder.sources.downloads import Downloads, credentials_for
+from wheelhouse_builder.sources.credentials import credentials_for
+from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:

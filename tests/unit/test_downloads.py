@@ -12,7 +12,8 @@ from packaging.version import Version
 from wheelhouse_builder.artifact import Sdist, Wheel
 from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, UsageError
 from wheelhouse_builder.process import Canceller
-from wheelhouse_builder.sources.downloads import Downloads, credentials_for
+from wheelhouse_builder.sources.credentials import credentials_for
+from wheelhouse_builder.sources.downloads import Downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

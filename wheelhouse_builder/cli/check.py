@@ -73,7 +73,7 @@ def _observe(invocation: Invocation, sample: Sample) -> Observed:
     if folder := _folder(index):
         return observe(FolderSource(folder), sample, say)
     from wheelhouse_builder.conformance.http import HttpSource, require_url  # httpx, which a folder does not need
-    from wheelhouse_builder.sources.downloads import credentials_for
+    from wheelhouse_builder.sources.credentials import credentials_for
 
     require_url(index)
     credentials = credentials_for([index]).get(urlsplit(index).hostname or "")

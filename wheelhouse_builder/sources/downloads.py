@@ -5,8 +5,6 @@ A download is written to a part file, goes on where an earlier one ended, and is
 
 from __future__ import annotations
 
-import netrc
-import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
-from wheelhouse_builder.errors import DownloadError, UsageError
+from wheelhouse_builder.errors import DownloadError
 from wheelhouse_builder.events import Listener, Note, ignore
 from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, sha256_of
 from wheelhouse_builder.locking import locked
@@ -25,7 +23,7 @@ from wheelhouse_builder.redact import redact
 from wheelhouse_builder.sources.part_file import PartFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
 
@@ -44,7 +42,7 @@ class _TransientError(Exception):
 class Downloads:
     """Files by digest, in `<cache>/downloads/<sha256[:2]>/<sha256>/<filename>`; safe for many threads and processes.
 
-    `credentials` is host → (user name, password), see `credentials_for`. `client` is for tests; by default one httpx
+    `credentials` is host → (user name, password), of `credentials_for`. `client` is for tests; by default one httpx
     client is made at the first download, which honours proxies and SSL_CERT_FILE.
     """
 
@@ -179,25 +177,6 @@ class Downloads:
             if not self._made:
                 self._made.append(httpx.Client(follow_redirects=True, timeout=httpx.Timeout(60, connect=20)))
             return self._made[0]
-
-
-def credentials_for(index_urls: Iterable[str], netrc_file: Path | None = None) -> dict[str, tuple[str, str]]:
-    """Host → (user name, password) from a netrc file ($NETRC, else ~/.netrc), and over it from the URLs of indexes.
-
-    uv leaves passwords of indexes out of the lock, so the files that it names need them from here. Raises `UsageError`
-    for a netrc file that cannot be read.
-    """
-    path = netrc_file or Path(os.environ.get("NETRC") or Path.home() / ".netrc")
-    found = {}
-    if path.is_file():
-        try:
-            found = {host: (login, password) for host, (login, _, password) in netrc.netrc(path).hosts.items()}
-        except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {error}") from None
-    for parts in map(urlsplit, index_urls):
-        if parts.hostname and parts.username:
-            found[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
-    return found
 
 
 def _is_whole(path: Path, file: RemoteFile) -> bool:
