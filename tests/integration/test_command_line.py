@@ -59,7 +59,7 @@ def test_help_loads_little(command: str) -> None:
 
 SLEEPER = """
 import subprocess, sys, time
-from wheelhouse_builder.cli.interrupts import cancelling
+from wheelhouse_builder.interrupts import cancelling
 from wheelhouse_builder.process import Canceller
 canceller = Canceller()
 with cancelling(canceller):

@@ -26,7 +26,7 @@ STOREYS = (
     {"engines", "plan", "settings_sources"},
     {"wheelhouse", "resolve", "diagnose"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings"},
-    {"requirements", "elf", "locking"},
+    {"requirements", "elf", "interrupts", "locking"},
     {"process", "files", "target"},
     {"artifact", "events", "errors", "metadata", "redact", "toml", "__init__"},
 )

@@ -116,7 +116,7 @@ def _run(arguments: list[str]) -> int:
     if options.show_settings:
         return _show_settings(settings, console)
     from wheelhouse_builder.cached import mark_cache
-    from wheelhouse_builder.cli.interrupts import cancelling
+    from wheelhouse_builder.interrupts import cancelling
 
     with suppress(OSError):  # who needs the cache says what is wrong with it
         mark_cache(settings.cache)
