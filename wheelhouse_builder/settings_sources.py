@@ -1,4 +1,4 @@
-"""Where settings come from: a file, the environment, the command line; every problem of all three told at once."""
+"""Where settings come from: a file, the environment, the command line; every problem of all of them told at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.settings import OPTIONS, TABLES, CrossSettings, Settings, VerifySettings
+from wheelhouse_builder.project.build_system import OWN_KEYS
+from wheelhouse_builder.settings import OPTIONS, PARTS, TABLES, CrossSettings, Settings, VerifySettings
+from wheelhouse_builder.settings.backend import BackendSettings
 from wheelhouse_builder.settings.kinds import Option, did_you_mean, parse_path
 from wheelhouse_builder.settings.serve import ServeSettings
 from wheelhouse_builder.target import Target
@@ -26,6 +28,7 @@ _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 def load_settings(
     command_line: Mapping[str, object] | None = None,
     *,
+    config_settings: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     config_file: Path | None = None,
@@ -33,7 +36,9 @@ def load_settings(
     """Settings from all sources.
 
     `command_line` maps names of options to what argparse left: a string, a list of strings, a truth value or None (not
-    given). `config_file` is read instead of `whb.toml` or `pyproject.toml` in `folder` (default: the current one).
+    given). `config_settings` maps such names to what a front end left of `-C whb.NAME=VALUE`: a text, or a list of them
+    for a repeated one. `config_file` is read instead of `whb.toml` or `pyproject.toml` in `folder` (default: the
+    current one).
     Requirements and packages of one source hide those of a lower one: `-P cffi` builds cffi and nothing else.
     Raises `UsageError`, with every problem of every source in one message.
     """
@@ -42,6 +47,7 @@ def load_settings(
         reader.read_file(file)
     reader.read_environment(os.environ if environ is None else environ)
     reader.read_command_line(command_line or {})
+    reader.read_config_settings(config_settings or {})
     return reader.settings()
 
 
@@ -69,11 +75,14 @@ class _Reader:
         if self.problems:
             count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the settings:\n"
             raise UsageError(count + "\n".join(self.problems))
-        found: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
+        found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
         for name, (value, _) in self.values.items():
-            found[OPTIONS[name].table][OPTIONS[name].field] = value
+            found[OPTIONS[name].part][OPTIONS[name].field] = value
+        if isinstance(found[""].get("wheelhouse"), str):  # an index is to be read from; what is built goes to a folder
+            found["backend"]["index"] = found[""].pop("wheelhouse")
         return Settings(
             **found[""],
+            backend=BackendSettings(**found["backend"]),
             verify=VerifySettings(**found["verify"]),
             serve=ServeSettings(**found["serve"]),
             cross=CrossSettings(target_trees=self.trees),
@@ -117,6 +126,26 @@ class _Reader:
             self._store(option, items, option.flag, values)
         self._add(values)
 
+    def read_config_settings(self, given: Mapping[str, object]) -> None:
+        """Take in what a front end gave as `whb.NAME`."""
+        values: _Values = {}
+        for name, value in given.items():
+            place = f"-C whb.{name}"
+            items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+            option = OPTIONS.get(name)
+            if name in OWN_KEYS:
+                self.problems.append(_of_the_project(place, name))
+            elif option is None:
+                known = [each for each, option in OPTIONS.items() if option.table != "serve"]
+                self.problems.append(_unknown(place, name, known))
+            elif not option.kind.many and len(set(items)) > 1:
+                self.problems.append(f"{place} is given more than once: {', '.join(items)}")
+            else:
+                if option.kind.many and option.kind.separator == ",":
+                    items = [part.strip() for item in items for part in item.split(",")]
+                self._store(option, items if option.kind.many else items[:1], place, values)
+        self._add(values)
+
     def _add(self, values: _Values) -> None:
         if "requirements" in values or "packages" in values:
             self.values.pop("requirements", None)
@@ -136,7 +165,10 @@ class _Reader:
         for key, value in content.items():
             if key in tables:
                 continue
-            if (option := known.get(key)) is None:
+            if key in OWN_KEYS and not table:
+                if file.name != "pyproject.toml":
+                    self.problems.append(_of_the_project(file, key))
+            elif (option := known.get(key)) is None:
                 self.problems.append(_unknown(file, f"{table}.{key}" if table else key, [*OPTIONS, "cross"]))
             elif _has_type(option, value):
                 items = value if isinstance(value, list) else [value]
@@ -212,6 +244,10 @@ def _without_repeats(items: list[object]) -> tuple[object, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _unknown(file: Path, name: str, known: Iterable[str]) -> str:
+def _unknown(place: Path | str, name: str, known: Iterable[str]) -> str:
     suggestion = did_you_mean(name, known)
-    return f"{file}: unknown setting {name!r}" + (f" ({suggestion})" if suggestion else "")
+    return f"{place}: unknown setting {name!r}" + (f" ({suggestion})" if suggestion else "")
+
+
+def _of_the_project(place: Path | str, key: str) -> str:
+    return f"{place}: {key} is a fact of the project, set under [tool.whb] in its pyproject.toml alone"

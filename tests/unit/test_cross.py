@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wheelhouse_builder.engines.cross import interpreter, zig
-from wheelhouse_builder.engines.cross.backends import profile_for, profiles, read_build_system
+from wheelhouse_builder.engines.cross.backends import profile_for, profiles
 from wheelhouse_builder.engines.cross.engine import check_tag
 from wheelhouse_builder.engines.cross.interpreter import (
     HostPython,
@@ -21,6 +21,7 @@ from wheelhouse_builder.engines.cross.interpreter import (
 )
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.target import Arch, Target
 
 ARM = Target.parse("cp312-musllinux_1_2_aarch64")
@@ -54,24 +55,6 @@ def tree(folder: Path, text: str | None) -> Path:
 )
 def test_the_profile_of_a_build_system(tmp_path: Path, text: str | None, profile: str) -> None:
     assert profile_for(read_build_system(tree(tmp_path, text))).name == profile
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[build-system", "pyproject.toml is not valid TOML"),
-        ('[build-system]\nrequires = ["=="]\n', "requires holds no valid requirement"),
-        ("build-system = 1\n", "no list of strings called requires"),
-        ('[build-system]\nbuild-backend = "x"\n', "no list of strings called requires"),
-        ('[build-system]\nrequires = "setuptools"\n', "no list of strings called requires"),
-        ("[build-system]\nrequires = [1]\n", "no list of strings called requires"),
-        ("[build-system]\nrequires = []\nbuild-backend = 1\n", "build-backend in pyproject.toml is not a string"),
-    ],
-)
-def test_a_build_system_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(JobError, match=message) as caught:
-        read_build_system(tree(tmp_path, text))
-    assert caught.value.hint == "report it to the package's authors"
 
 
 def test_the_last_profile_takes_everything_and_no_other_does() -> None:

@@ -24,7 +24,7 @@ STOREYS = (
     {"tasks"},
     {"pipeline", "schedule", "verification", "doctor", "conformance", "client_config"},
     {"engines", "plan", "settings_sources"},
-    {"wheelhouse", "resolve", "diagnose"},
+    {"wheelhouse", "resolve", "diagnose", "project"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings"},
     {"requirements", "elf", "interrupts", "locking"},
     {"process", "files", "target"},

@@ -218,6 +218,92 @@ def test_what_the_server_does_not_take(tmp_path: Path, key: str, value: str, pro
     assert problem in problems(tmp_path, f"[serve]\n{key} = {value}\n")
 
 
+# the build-backend wrapper
+
+
+def configured(folder: Path, **given: object) -> Settings:
+    names = {name.replace("_", "-"): value for name, value in given.items()}
+    return load_settings(config_settings=names, environ={"WHB_STORE": "variable"}, folder=folder)
+
+
+def test_config_settings_beat_the_environment_and_the_file(tmp_path: Path) -> None:
+    (tmp_path / "whb.toml").write_text('on-miss = "fail"\nstore = "file"\n', encoding="utf-8")
+    settings = configured(tmp_path, target="cp312-musllinux_1_2_aarch64")
+    assert settings.backend.target == Target.parse("cp312-musllinux_1_2_aarch64")
+    assert settings.backend.store == Path("variable").absolute()
+    assert settings.backend.on_miss == "fail"
+    assert settings.origin(OPTIONS["target"]) == "-C whb.target"
+    assert configured(tmp_path, on_miss=["build", "build"]).backend.on_miss == "build"
+    assert configured(tmp_path, no_binary=["a,b", "c"]).no_binary == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"targt": "x"}, "-C whb.targt: unknown setting 'targt' (did you mean target?)"),
+        ({"on-miss": ["build", "fail"]}, "-C whb.on-miss is given more than once: build, fail"),
+        ({"on-miss": "bild"}, "-C whb.on-miss: 'bild' is none of build, fail (did you mean build?)"),
+        (
+            {"target": "cp312"},
+            "-C whb.target: unknown target 'cp312' (write it as cp312-musllinux_1_2_aarch64)",
+        ),
+        (
+            {"key-exclude": "x"},
+            "-C whb.key-exclude: key-exclude is a fact of the project, set under [tool.whb] in its pyproject.toml alone",
+        ),
+    ],
+)
+def test_config_settings_that_are_refused(tmp_path: Path, given: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(config_settings=given, environ={}, folder=tmp_path)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("https://wheels.internal/simple/", "https://wheels.internal/simple/"),
+        ("http://127.0.0.1:8080/simple", "http://127.0.0.1:8080/simple/"),
+        ("https://me:secret@host/simple", "https://me:secret@host/simple/"),
+    ],
+)
+def test_a_wheelhouse_may_be_an_index(tmp_path: Path, text: str, index: str) -> None:
+    settings = load(tmp_path, f'wheelhouse = "{text}"\n')
+    assert settings.backend.index == index
+    assert settings.wheelhouse == Settings().wheelhouse
+    assert settings.origin(OPTIONS["wheelhouse"]) == str(tmp_path / "whb.toml")
+    assert load_with({"WHB_WHEELHOUSE": text}, tmp_path).backend.index == index
+    assert "secret" not in show_settings(settings)
+
+
+def test_an_index_is_shown_as_the_wheelhouse(tmp_path: Path) -> None:
+    settings = load(tmp_path, 'wheelhouse = "https://host/simple/"\non-miss = "build"\nstore = "kept"\n')
+    (tmp_path / "again").mkdir()
+    assert load(tmp_path / "again", show_settings(settings)) == settings
+
+
+def test_a_folder_beats_an_index_of_a_lower_source(tmp_path: Path) -> None:
+    settings = load(tmp_path, 'wheelhouse = "https://host/simple/"\n', wheelhouse="here")
+    assert (settings.backend.index, settings.wheelhouse) == (None, Path("here").absolute())
+
+
+def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
+    settings = load(tmp_path, 'wheelhouse = "file:///srv/wheel%20house"\n')
+    assert (settings.backend.index, settings.wheelhouse) == (None, Path("/srv/wheel house"))
+
+
+@pytest.mark.parametrize("text", ["ftp://host/x", "https://", "https://host/x?y", "https://ho st/", "file://host/x"])
+def test_what_no_index_is(tmp_path: Path, text: str) -> None:
+    assert "is not the URL of an index" in problems(tmp_path, f'wheelhouse = "{text}"\n')
+
+
+def test_facts_of_the_project_are_known_in_pyproject_alone(tmp_path: Path) -> None:
+    facts = 'build-backend = "x"\nbackend-path = ["."]\nkey-exclude = ["tests"]\n'
+    (tmp_path / "pyproject.toml").write_text(f"[tool.whb]\n{facts}", encoding="utf-8")
+    assert load_settings(environ={}, folder=tmp_path) == Settings()
+    assert problems(tmp_path, facts).count("is a fact of the project") == 3
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.redact import redact
 from wheelhouse_builder.settings import OPTIONS, Settings
 from wheelhouse_builder.settings.kinds import SWITCH
 from wheelhouse_builder.settings_sources import load_settings
@@ -75,4 +76,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def read_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
     """The settings under these options. Raises `UsageError`."""
     given = {name.removeprefix(_PREFIX): value for name, value in vars(options).items() if name.startswith(_PREFIX)}
+    wheelhouse = given.get("wheelhouse")
+    if isinstance(wheelhouse, str) and wheelhouse.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--wheelhouse {redact(wheelhouse)} is an index, and whb works on a folder",
+            hint="`whb publish` puts a folder where an index is served from",
+        )
     return load_settings(given, environ=environ, config_file=options.config_file)

@@ -13,6 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.settings.backend import WHEELHOUSE, BackendSettings
 from wheelhouse_builder.settings.kinds import (
     ARCHS,
     COUNT,
@@ -25,7 +27,6 @@ from wheelhouse_builder.settings.kinds import (
     REQUIREMENTS,
     SWITCH,
     TEXT,
-    Kind,
     Option,
     declare,
     one_of,
@@ -113,7 +114,9 @@ class Settings:
     )
     wheelhouse: Path = field(
         default_factory=lambda: Path("wheelhouse").absolute(),
-        metadata=declare(PATH, "the wheelhouse, a folder (default: wheelhouse)", "-w", "--wheelhouse", metavar="DIR"),
+        metadata=declare(
+            WHEELHOUSE, "the wheelhouse, a folder (default: wheelhouse)", "-w", "--wheelhouse", metavar="DIR"
+        ),
     )
     cache: Path = field(
         default_factory=default_cache,
@@ -141,6 +144,7 @@ class Settings:
         default=False,
         metadata=declare(SWITCH, "resolve again, even if the lock of an earlier run fits", "-U", "--upgrade"),
     )
+    backend: BackendSettings = field(default_factory=BackendSettings)
     verify: VerifySettings = VerifySettings()
     serve: ServeSettings = field(default_factory=ServeSettings)
     cross: CrossSettings = CrossSettings()
@@ -157,20 +161,27 @@ class Settings:
         return self.origins.get(option.name, DEFAULT)
 
 
-TABLES: dict[str, type] = {"": Settings, "verify": VerifySettings, "serve": ServeSettings}
+# By the attribute of `Settings` that holds them ("": itself): the table of the file that they stand in, their class.
+PARTS: dict[str, tuple[str, type]] = {
+    "": ("", Settings),
+    "backend": ("", BackendSettings),
+    "verify": ("verify", VerifySettings),
+    "serve": ("serve", ServeSettings),
+}
+TABLES = tuple(dict.fromkeys(table for table, _ in PARTS.values()))
 
 
 def _declared() -> Iterator[Option]:
-    for table, owner in TABLES.items():
+    for part, (table, owner) in PARTS.items():
         for item in fields(owner):
             if "kind" in item.metadata:
-                yield _declare(table, item)
+                yield _declare(part, table, item)
 
 
-def _declare(table: str, item: Field[Any]) -> Option:
+def _declare(part: str, table: str, item: Field[Any]) -> Option:
     declared = dict(item.metadata)
     key = declared.pop("key") or item.name.replace("_", "-")
-    return Option(field=item.name, key=key, table=table, **declared)
+    return Option(field=item.name, key=key, part=part, table=table, **declared)
 
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _declared()}  # by name, in the order of the fields
@@ -181,7 +192,7 @@ OPTIONS: Mapping[str, Option] = {option.name: option for option in _declared()} 
 
 def value_of(settings: Settings, option: Option) -> object:
     """The value of one option."""
-    return getattr(getattr(settings, option.table) if option.table else settings, option.field)
+    return getattr(getattr(settings, option.part) if option.part else settings, option.field)
 
 
 def settings_data(settings: Settings) -> dict[str, object]:
@@ -189,7 +200,7 @@ def settings_data(settings: Settings) -> dict[str, object]:
     return {
         "settings": {
             option.name: {
-                "value": _as_written(option.kind, value_of(settings, option)),
+                "value": _as_written(settings, option),
                 "origin": settings.origin(option),
             }
             for option in OPTIONS.values()
@@ -205,7 +216,7 @@ def show_settings(settings: Settings) -> str:
 
     lines: list[str] = []
     for option in OPTIONS.values():
-        value = _as_written(option.kind, value_of(settings, option))
+        value = _as_written(settings, option)
         shown = f"{option.name} is not set" if value is None else f"{option.name} = {toml_value(value)}"
         shown = shown if option.in_file and value is not None else f"# {shown}"
         lines.append(f"{shown}  # {settings.origin(option)}")
@@ -216,8 +227,12 @@ def show_settings(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _as_written(kind: Kind, value: Any) -> object:
+def _as_written(settings: Settings, option: Option) -> object:
     """The value as a file would have it."""
+    kind, value = option.kind, value_of(settings, option)
+    if option.name == "wheelhouse" and settings.backend.index:
+        return redact(settings.backend.index)
     if kind.many:
+        assert isinstance(value, tuple)
         return [kind.show(item) for item in value]
     return kind.show(value) if value is not None and kind.toml is str else value

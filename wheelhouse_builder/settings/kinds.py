@@ -37,6 +37,7 @@ class Option:
 
     field: str  # the attribute
     key: str  # in the file
+    part: str  # the attribute of the settings that holds it, "" for themselves
     table: str  # in the file, "" for the top
     kind: Kind
     help: str

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wheelhouse_builder.files import raise_disk_error, sha256_of
+from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.files import MAX_MEMBERS, raise_disk_error, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What version control, builds and tools leave in a source tree. Packages may be called `build` and `dist`, but not at
 # the top.
@@ -20,54 +25,109 @@ _LEFT_BEHIND = frozenset({
 # fmt: on
 _LEFT_BEHIND_AT_TOP = frozenset({"build", "dist", "venv", "PKG-INFO"})
 
+_CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"  # bford.info/cachedir; cargo's target has one
+
 
 def source_tree_digest(path: Path) -> str:
-    """sha256 (hexadecimal) over names, execute bits and contents of what `copy_tree` copies; links by their target."""
+    """sha256 (hexadecimal) over names, execute bits and contents of what `copy_tree` copies; links by their target.
+
+    Raises `UsageError` for what cannot be read.
+    """
     digest = hashlib.sha256()
     for name in tree_files(path):
         file = path / name
-        if file.is_symlink():
-            kind, content = "link", hashlib.sha256(os.fsencode(file.readlink())).hexdigest()
-        else:
-            kind, content = "program" if file.stat().st_mode & 0o100 else "file", sha256_of(file)
+        with _reading():
+            if file.is_symlink():
+                kind, content = "link", hashlib.sha256(os.fsencode(file.readlink())).hexdigest()
+            else:
+                kind, content = file_identity(file)
         digest.update(f"{kind}\0{name}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def file_identity(file: Path) -> tuple[str, str]:
+    """What tells a file from another: whether it is a "program" or a "file", and its digest. Raises `UsageError`."""
+    with _reading():
+        return "program" if file.stat().st_mode & 0o100 else "file", sha256_of(file)
 
 
 def copy_tree(path: Path, destination: Path) -> None:
     """Copy a source tree without what version control, builds and tools left behind, to a new directory.
 
-    Raises `JobError` (disk).
+    Raises `UsageError` for what cannot be read, `JobError` (disk).
     """
+    names = tree_files(path)
     try:
         destination.mkdir(parents=True)
-        for name in tree_files(path):
+        for name in names:
             target = destination / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path / name, target, follow_symlinks=False)
     except OSError as error:
+        if Path(str(error.filename)).is_relative_to(path):
+            raise _unreadable(error) from error
         raise_disk_error(error, destination)
 
 
-def tree_files(path: Path) -> list[str]:
-    """The names of a source tree's files and links, relative to it, sorted."""
-    found = []
-    for folder, subfolders, files in os.walk(path):
-        relative = PurePosixPath(Path(folder).relative_to(path).as_posix())
-        at_top = relative == PurePosixPath()
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
-        subfolders[:] = [name for name in subfolders if name not in links and not _is_left_behind(name, at_top)]
-        for name in (*files, *links):
-            if not _is_left_behind(name, at_top) and _is_file_or_link(os.path.join(folder, name)):  # noqa: PTH118
-                found.append((relative / name).as_posix())
+def tree_files(path: Path, *, follow_links: bool = False) -> list[str]:
+    """The names of a source tree's files and links, relative to it, sorted.
+
+    `follow_links`: instead of a link to a folder, what is in the folder; a link to a folder that it lies in stays one.
+    Raises `UsageError` for a folder that cannot be read, and for more files than any project has.
+    """
+    above = (os.path.realpath(path),) if follow_links else None
+    found: list[str] = []
+    with _reading():
+        for name in _walk(str(path), "", above):
+            found.append(name)
+            if len(found) > MAX_MEMBERS:
+                raise UsageError(f"{path} has more than {MAX_MEMBERS} files", hint="is it the folder of one project?")
     return sorted(found)
 
 
-def _is_left_behind(name: str, at_top: bool) -> bool:
+def _walk(folder: str, relative: str, above: tuple[str, ...] | None) -> Iterator[str]:
+    """`above`: the real paths of the folders that led here, None if links are not followed."""
+    with os.scandir(folder) as scan:
+        entries = [entry for entry in scan if not _is_left_behind(entry.name, at_top=not relative)]
+    if relative and _is_output(folder, {entry.name for entry in entries}):
+        return
+    for entry in entries:
+        name = relative + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, f"{name}/", above and (*above, os.path.realpath(entry.path)))
+        elif above and entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 - raises nothing, round links too
+            real = os.path.realpath(entry.path)
+            if real in above:
+                yield name
+            else:
+                yield from _walk(entry.path, f"{name}/", (*above, real))
+        elif entry.is_symlink() or entry.is_file():  # no sockets, no pipes: reading them would hang
+            yield name
+
+
+def _is_output(folder: str, names: set[str]) -> bool:
+    """Whether a folder is a wheelhouse or some tool's cache: made from the source, not part of it."""
+    if ".whb" in names:
+        return True
+    if "CACHEDIR.TAG" not in names:
+        return False
+    with Path(folder, "CACHEDIR.TAG").open("rb") as stream:
+        return stream.read(len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
+
+
+def _is_left_behind(name: str, *, at_top: bool) -> bool:
     return name in _LEFT_BEHIND or name.endswith((".egg-info", ".pyc")) or (at_top and name in _LEFT_BEHIND_AT_TOP)
 
 
-def _is_file_or_link(path: str) -> bool:
-    """No sockets, no pipes: reading them would hang."""
-    mode = os.lstat(path).st_mode
-    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot read {error.filename}: {error.strerror}", hint="who builds a project must be able to read all of it"
+    )

@@ -15,7 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelhouse_builder.artifact import Source, describe
 from wheelhouse_builder.engines.base import RawWheel, Work
-from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text, read_build_system
+from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text
 from wheelhouse_builder.engines.cross.crates import prefetch_crates
 from wheelhouse_builder.engines.cross.environment import BuildEnvironment
 from wheelhouse_builder.engines.cross.interpreter import (
@@ -39,6 +39,7 @@ from wheelhouse_builder.engines.cross.zig import (
     zig_version,
 )
 from wheelhouse_builder.errors import JobError, MachineError, WhbError
+from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.uv import resolve_build_requirements
