@@ -17,7 +17,8 @@ PACKAGE = "wheelhouse_builder"
 ROOT = Path(wheelhouse_builder.__file__).parent
 STOREYS = (
     {"__main__"},
-    {"cli"},
+    {"cli", "backend"},
+    {"wrapper"},
     {"run", "server", "remote"},
     {"report"},
     {"admission"},

@@ -55,8 +55,9 @@ def _pyproject(tree: Path) -> dict[str, Any]:
 
 
 def _backend_compiles(pyproject: dict[str, Any]) -> bool:
-    backend = str(_table(pyproject, "build-system").get("build-backend", ""))
-    return backend.partition(":")[0].partition(".")[0] in _NATIVE_BACKENDS
+    tables = _table(pyproject, "build-system"), _table(pyproject, "tool", "whb")  # the latter: what our wrapper wraps
+    backends = (str(table.get("build-backend", "")) for table in tables)
+    return any(backend.partition(":")[0].partition(".")[0] in _NATIVE_BACKENDS for backend in backends)
 
 
 def _setuptools_compiles(tree: Path, pyproject: dict[str, Any]) -> bool:
