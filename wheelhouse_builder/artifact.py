@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -64,11 +65,14 @@ class SourceTree:
     version: Version | None
     path: str  # absolute
     digest: str  # sha256 over its files, without what version control and builds leave behind
+    config_settings: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what a front end gave, in the order of the names
 
     @property
     def source_id(self) -> str:
-        """What identifies the content: its digest."""
-        return self.digest
+        """What identifies the content, and how it is to be built: its digest."""
+        if not self.config_settings:
+            return self.digest
+        return hashlib.sha256(f"{self.digest}{self.config_settings!r}".encode()).hexdigest()
 
 
 Source = Sdist | SourceTree

@@ -45,6 +45,7 @@ class Build:
     engine: str
     seconds: float  # wall time
     native: bool  # the source holds native code
+    project_key: str | None = None  # of a project that builds by our wrapper: what that finds the wheel by
 
 
 def build_key(request_key: str, build_lock: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from wheelhouse_builder.artifact import Sdist, Source, describe
+from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
@@ -20,6 +20,8 @@ from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
+from wheelhouse_builder.project.build_system import read_build_system
+from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.repair.musllinux import repair
 from wheelhouse_builder.sources.archives import source_date_epoch, unpack_sdist
 from wheelhouse_builder.sources.trees import copy_tree
@@ -86,7 +88,7 @@ class Pipeline:
     def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         started = time.monotonic()
         tree, epoch = self._source(job, place, phase)
-        native = bool(native_sources(tree))
+        native, project_key = bool(native_sources(tree)), self._project_key(tree, job)
         scratch = place / "scratch"
         scratch.mkdir()
         work = Work(
@@ -104,7 +106,8 @@ class Pipeline:
         wheel = self._repair(raw, work)
         phase("verify")
         self._verify(wheel, job.target, native=native)
-        build = self._store(wheel, raw, job, native=native, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        build = self._store(wheel, raw, job, native=native, seconds=seconds, project_key=project_key)
         path = self.builds.path(build)
         assert path is not None
         return build, path
@@ -160,7 +163,18 @@ class Pipeline:
                 f"{wheel.name} was built but would not load: {verdict.problems[0]}", tail="\n".join(verdict.problems)
             )
 
-    def _store(self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float) -> Build:
+    def _project_key(self, tree: Path, job: Job) -> str | None:
+        """What our build-backend wrapper finds the wheel by; None for a source that does not use it."""
+        system = read_build_system(tree)
+        if not system.wrapped:
+            return None
+        given = dict(job.source.config_settings) if isinstance(job.source, SourceTree) else {}
+        inputs = read_inputs(tree, system, config_settings=given, musl_floor=self.musl_floor)
+        return inputs.key(job.target) if inputs else None
+
+    def _store(
+        self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float, project_key: str | None
+    ) -> Build:
         key = self._key(job.source, job.target, raw.fingerprint)
         build = Build(
             filename=wheel.name,
@@ -173,6 +187,7 @@ class Pipeline:
             engine=self.engine.name,
             seconds=seconds,
             native=native,
+            project_key=project_key,
         )
         self.builds.add(wheel, build, raw.build_lock, packed_log(self.log(job)))
         return build

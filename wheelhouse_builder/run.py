@@ -42,6 +42,7 @@ from wheelhouse_builder.wheelhouse.store import Wheelhouse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from wheelhouse_builder.artifact import SourceTree
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
@@ -67,6 +68,18 @@ def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
         return run.build(selections)
+
+
+def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canceller: Canceller) -> Report:
+    """Build one project alone, without what it depends on, for each target; admit it and publish it.
+
+    The locks in the wheelhouse stay as they are: they are of whole environments. Raises like `build_run`.
+    """
+    alone = replace(settings, requirements=(), packages=(), constraints=())
+    run = _Run.of(alone, listener, canceller)
+    selection = Selection(name=tree.name, version=tree.version, choice=tree, reason="a local project")
+    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
+        return run.build({target: [selection] for target in settings.targets}, locks=False)
 
 
 @dataclass(kw_only=True)
@@ -141,7 +154,7 @@ class _Run:
 
     # build
 
-    def build(self, selections: Mapping[Target, list[Selection]]) -> Report:
+    def build(self, selections: Mapping[Target, list[Selection]], *, locks: bool = True) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan(selections)
         if plan.of(Action.BUILD) and not sandbox().files:
@@ -160,7 +173,7 @@ class _Run:
             ended = run_tasks(tasks.all(), executor, listener=self._listen, canceller=self.canceller)
         admitted = admit_all(tasks, ended)
         rows = tuple(make_row(decision, tasks, ended, admitted, self.seconds) for decision in plan.decisions)
-        published = publish(self.wheelhouse, _complete(plan.targets, rows))
+        published = publish(self.wheelhouse, _complete(plan.targets, rows) if locks else {})
         generation = published or current(self.wheelhouse)
         return Report(
             rows=rows,

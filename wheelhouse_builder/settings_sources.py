@@ -250,4 +250,4 @@ def _unknown(place: Path | str, name: str, known: Iterable[str]) -> str:
 
 
 def _of_the_project(place: Path | str, key: str) -> str:
-    return f"{place}: {key} is a fact of the project, set under [tool.whb] in its pyproject.toml alone"
+    return f"{place}: {key} is a fact of the project, set in [tool.whb] of its pyproject.toml alone"

@@ -23,6 +23,8 @@ from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Job
 from wheelhouse_builder.process import Canceller
+from wheelhouse_builder.project.build_system import read_build_system
+from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
@@ -127,6 +129,74 @@ def test_a_source_tree_is_copied_and_not_built_in(pipeline: Pipeline, engine: Fa
     local = SourceTree(name=canonicalize_name("demo"), version=Version("1.0"), path=str(tree), digest="d" * 64)
     run(pipeline, job(pipeline, local))
     assert sorted(path.name for path in tree.iterdir()) == ["demo.c", "pyproject.toml"]
+
+
+# the project key
+
+WRAPPED = """\
+[build-system]
+requires = ["wheelhouse-builder", "setuptools"]
+build-backend = "wheelhouse_builder.backend"
+[project]
+name = "demo"
+{version}
+[tool.whb]
+build-backend = "setuptools.build_meta"
+"""
+
+
+def wrapped_tree(folder: Path, version: str = 'version = "1.0"', **more: object) -> SourceTree:
+    tree = folder / "tree"
+    tree.mkdir()
+    for name, text in {**c_extension("demo"), "pyproject.toml": WRAPPED.format(version=version)}.items():
+        (tree / name).write_text(text)
+    return SourceTree(
+        name=canonicalize_name("demo"),
+        version=Version("1.0"),
+        path=str(tree),
+        digest="d" * 64,
+        **more,  # type: ignore[arg-type]  # fields, by name
+    )
+
+
+def test_a_wrapped_project_has_the_key_that_its_own_build_looks_for(pipeline: Pipeline, tmp_path: Path) -> None:
+    local = wrapped_tree(tmp_path, config_settings=(("debug", ("1", "2")),))
+    build, _ = pipeline.run(job(pipeline, local), lambda _: None)
+    tree = Path(local.path)
+    inputs = read_inputs(
+        tree, read_build_system(tree), config_settings={"debug": ["1", "2"]}, musl_floor=pipeline.musl_floor
+    )
+    assert inputs is not None
+    assert build.project_key == inputs.key(AMD312)
+    assert pipeline.builds.all() == (build,)
+
+
+def test_the_sdist_of_a_wrapped_project_has_the_key_of_its_checkout(pipeline: Pipeline, tmp_path: Path) -> None:
+    local = wrapped_tree(tmp_path)
+    files = {path.name: path.read_text() for path in Path(local.path).iterdir()}
+    archive = sdist(
+        tmp_path, "demo", {**files, "demo.egg-info/PKG-INFO": "x", "setup.cfg": "[egg_info]\ntag_build =\n"}
+    )
+    keys = {pipeline.run(job(pipeline, each), lambda _: None)[0].project_key for each in (local, as_sdist(archive))}
+    assert len(keys) == 1
+    assert keys != {None}
+
+
+def test_other_sources_have_no_project_key(pipeline: Pipeline, source: Source, tmp_path: Path) -> None:
+    build, _ = pipeline.run(job(pipeline, source), lambda _: None)
+    assert build.project_key is None
+    from_version_control = wrapped_tree(tmp_path, 'dynamic = ["version"]')
+    pyproject = Path(from_version_control.path, "pyproject.toml")
+    pyproject.write_text(pyproject.read_text().replace('"setuptools"', '"setuptools-scm"'))
+    build, _ = pipeline.run(job(pipeline, from_version_control), lambda _: None)
+    assert build.project_key is None
+
+
+def test_other_config_settings_are_another_build(pipeline: Pipeline, tmp_path: Path) -> None:
+    plain = wrapped_tree(tmp_path)
+    told = replace(plain, config_settings=(("debug", ("1",)),))
+    assert plain.source_id == plain.digest
+    assert pipeline.request_keys(told, AMD312) != pipeline.request_keys(plain, AMD312)
 
 
 # built once

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 from packaging.pylock import Pylock
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.engines import FakeEngine, abi3, extension, own_abi, pure, repair_nothing
 from tests.integration.projects import c_extension, sdist
 from tests.wheels import ANY, make_wheel
 from wheelhouse_builder import pipeline, run, tasks
+from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError, UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
@@ -21,8 +25,9 @@ from wheelhouse_builder.plan import Action
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.resolve.lock import Lock
-from wheelhouse_builder.run import build_run, plan_run
+from wheelhouse_builder.run import build_run, build_tree, plan_run
 from wheelhouse_builder.settings import Settings, VerifySettings
+from wheelhouse_builder.sources.trees import source_tree_digest
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.alpine import NoAlpine
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
@@ -555,3 +560,44 @@ def test_every_task_is_told_and_timed(world: World) -> None:
     world.build(**WITH_IMPORTS)
     finished = {event.job for event in world.told if isinstance(event, JobFinished)}
     assert finished == {f"demo-1.0-{AMD312}", f"fetch-other-1.0-{ANY}.whl", f"import-{AMD312}"}
+
+
+# one project alone
+
+
+def local_tree(world: World) -> SourceTree:
+    tree = world.folder / "tree"
+    tree.mkdir()
+    pyproject = c_extension("demo")["pyproject.toml"].replace("setuptools.build_meta", "wheelhouse_builder.backend")
+    files = {
+        **c_extension("demo"),
+        "pyproject.toml": f'{pyproject}[tool.whb]\nbuild-backend = "setuptools.build_meta"\n',
+    }
+    for name, text in files.items():
+        (tree / name).write_text(text)
+    digest = source_tree_digest(tree)
+    return SourceTree(name=canonicalize_name("demo"), version=Version("1.0"), path=str(tree), digest=digest)
+
+
+def test_a_tree_is_built_alone_and_the_locks_stay(world: World) -> None:
+    world.offer_sdist("other")
+    world.build(packages=("other",))
+    lock = (world.folder / "wheelhouse" / f"pylock.{AMD312}.toml").read_text()
+    settings = world.settings(AMD312, ARM312)
+    report = build_tree(settings, local_tree(world), listener=ignore, canceller=Canceller())
+    assert [row.status for row in report.rows] == [Status.READY, Status.READY]
+    assert report.changed
+    assert (world.folder / "wheelhouse" / f"pylock.{AMD312}.toml").read_text() == lock
+    assert lock_names(world) == [f"pylock.{AMD312}.toml"]
+    keys = {wheel.built_for: wheel.project_key for wheel in world.house().wheels() if wheel.name == "demo"}
+    assert keys.keys() == {str(AMD312), str(ARM312)}
+    assert None not in keys.values()
+    page = json.loads((world.folder / "wheelhouse/simple/demo/index.v1_json").read_text())
+    assert {file["_whb"]["built-for"]: file["_whb"]["project-key"] for file in page["files"]} == keys
+
+
+def test_a_tree_that_cannot_be_built_is_a_failed_row(world: World) -> None:
+    world.engine.fails = fails_for("demo")  # type: ignore[assignment]  # it may raise
+    report = build_tree(world.settings(AMD312), local_tree(world), listener=ignore, canceller=Canceller())
+    assert only(report).status is Status.FAILED
+    assert world.wheels() == []

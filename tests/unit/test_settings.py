@@ -249,7 +249,7 @@ def test_config_settings_beat_the_environment_and_the_file(tmp_path: Path) -> No
         ),
         (
             {"key-exclude": "x"},
-            "-C whb.key-exclude: key-exclude is a fact of the project, set under [tool.whb] in its pyproject.toml alone",
+            "-C whb.key-exclude: key-exclude is a fact of the project, set in [tool.whb] of its pyproject.toml alone",
         ),
     ],
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.project.build_system import BuildSystem
 
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """One entry of `backends.toml`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import warnings
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from wheelhouse_builder.artifact import Source, describe
+from wheelhouse_builder.artifact import Source, SourceTree, describe
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text
 from wheelhouse_builder.engines.cross.crates import prefetch_crates
 from wheelhouse_builder.engines.cross.environment import BuildEnvironment
+from wheelhouse_builder.engines.cross.hooks import Hooks
 from wheelhouse_builder.engines.cross.interpreter import (
     HostPython,
     TargetPython,
@@ -38,17 +38,18 @@ from wheelhouse_builder.engines.cross.zig import (
     zig_caches,
     zig_version,
 )
-from wheelhouse_builder.errors import JobError, MachineError, WhbError
+from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.uv import resolve_build_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from wheelhouse_builder.events import Listener
     from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.project.build_system import BuildSystem
     from wheelhouse_builder.recipes.model import PackageRecipe
     from wheelhouse_builder.resolve.uv import ResolveOptions
     from wheelhouse_builder.target import Target
@@ -94,7 +95,7 @@ class CrossEngine:
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target. Raises `JobError`, `MachineError` or `Cancelled`."""
-        system = read_build_system(work.tree)
+        system = _build_system(work.tree)
         profile = profile_for(system)
         recipe = self._recipe(work.source)
         host = self._host(work.target)
@@ -115,7 +116,8 @@ class CrossEngine:
         if uses_rust:
             variables |= self._rust(work, tools, described, variables["PATH"])
         work.phase("build")
-        wheel, lock = self._run_backend(work, host, variables, recipe.config_settings_for(work.target, prefixes))
+        config_settings = {**recipe.config_settings_for(work.target, prefixes), **_given(work.source)}
+        wheel, lock = self._run_backend(work, system, host, variables, config_settings)
         return RawWheel(
             path=wheel,
             library_dirs=tuple(prefix / "lib" for prefix in prefixes.values()),
@@ -228,40 +230,41 @@ class CrossEngine:
         )
 
     def _run_backend(
-        self, work: Work, host: HostPython, variables: Mapping[str, str], config_settings: Mapping[str, list[str]]
+        self,
+        work: Work,
+        system: BuildSystem,
+        host: HostPython,
+        variables: Mapping[str, str],
+        config_settings: Mapping[str, str | Sequence[str]],
     ) -> tuple[Path, str]:
         """The wheel that the backend made, and the build requirements that it was made with."""
-        from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415 - slow to import
-        from pyproject_hooks import BuildBackendWarning  # noqa: PLC0415
-
-        # The backend's warnings are for the package's authors, and in the log: pyproject_hooks would repeat them here.
-        warnings.filterwarnings("ignore", category=BuildBackendWarning)
         environment = self._environment(work, host, variables)
-        out = work.scratch / "raw"
-        try:
-            builder = ProjectBuilder.from_isolated_env(environment, work.tree, runner=environment.runner)
-            lock = work.build_lock or self._lock(builder.build_system_requires, host)
+        hooks = Hooks(system=system, environment=environment, tree=work.tree, log=work.log)
+        lock = work.build_lock or self._lock(system.requires, host)
+        environment.install(lock)
+        more = hooks.get_requires_for_build_wheel(config_settings)
+        if more and work.build_lock is None:
+            lock = self._lock({*system.requires, *more}, host)
             environment.install(lock)
-            more = builder.get_requires_for_build("wheel", config_settings)
-            if more and work.build_lock is None:
-                lock = self._lock({*builder.build_system_requires, *more}, host)
-                environment.install(lock)
-            wheel = builder.build("wheel", out, config_settings)
-        except BuildBackendException as error:
-            if isinstance(error.exception, WhbError):
-                raise error.exception from error
-            raise JobError(f"the build backend failed: {error}", log=work.log) from error
-        except BuildException as error:
-            raise JobError(f"not a buildable source: {error}", log=work.log) from error
-        path = out / os.path.basename(wheel)  # noqa: PTH119 - the backend's answer must not lead elsewhere
-        if not path.is_file():
-            raise JobError(f"the build backend says that it made {path.name}, and did not", log=work.log)
-        check_tag(path.name, work.target)
+        wheel = hooks.build_wheel(work.scratch / "raw", config_settings)
+        check_tag(wheel.name, work.target)
         shutil.rmtree(environment.path)
-        return path, lock
+        return wheel, lock
 
     def _lock(self, requirements: Collection[str], host: HostPython) -> str:
-        return resolve_build_requirements(sorted(requirements), host.path, self.resolving)
+        return resolve_build_requirements(sorted(set(requirements)), host.path, self.resolving)
+
+
+def _build_system(tree: Path) -> BuildSystem:
+    if not any((tree / name).is_file() for name in ("pyproject.toml", "setup.py")):
+        raise JobError("not a buildable source: it has no pyproject.toml and no setup.py")
+    return read_build_system(tree)
+
+
+def _given(source: Source) -> Mapping[str, str | Sequence[str]]:
+    """The config settings that a front end gave, as front ends hand them on: a repeated one is a list."""
+    given = source.config_settings if isinstance(source, SourceTree) else ()
+    return {name: list(values) if len(values) > 1 else values[0] for name, values in given}
 
 
 def check_tag(filename: str, target: Target) -> None:

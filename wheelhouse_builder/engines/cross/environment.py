@@ -30,7 +30,7 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - what programs writ
 
 @dataclass(kw_only=True)
 class BuildEnvironment:
-    """A virtual environment for one build; satisfies `build.env.IsolatedEnv`."""
+    """A virtual environment for one build."""
 
     path: Path  # of the virtual environment
     scratch: Path
@@ -57,15 +57,6 @@ class BuildEnvironment:
         """The environment's interpreter."""
         return str(self.path / "bin/python")
 
-    def make_extra_environ(self) -> Mapping[str, str]:
-        """What hooks see, and all of it: of the environment of whoever runs whb, PATH alone."""
-        home, temporary = self.scratch / "home", self.scratch / "tmp"
-        for folder in (home, temporary):
-            folder.mkdir(exist_ok=True)
-        path = f"{self.path / 'bin'}{os.pathsep}{self.variables['PATH']}"
-        own = {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
-        return {**_SAME_EVERYWHERE, **self.variables, **own}
-
     def install(self, lock: str) -> None:
         """Install build requirements, given as requirement lines with hashes."""
         if not lock.strip():
@@ -80,11 +71,20 @@ class BuildEnvironment:
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
         """Run a hook (the signature is `pyproject_hooks.SubprocessRunner`'s): logged, cancellable, in the sandbox."""
-        env = dict(extra_environ or {})
+        env = {**self._environ(), **(extra_environ or {})}
         folder = Path(cwd) if cwd else None
         what = "the build backend"
         writable = [folder for folder in (*map(Path, _TEMPORARY), *self.writable) if folder.is_dir()]
         run(self._sandbox.around(cmd, writable), env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
+
+    def _environ(self) -> dict[str, str]:
+        """What hooks see, and all of it: of the environment of whoever runs whb, PATH alone."""
+        home, temporary = self.scratch / "home", self.scratch / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(exist_ok=True)
+        path = f"{self.path / 'bin'}{os.pathsep}{self.variables['PATH']}"
+        own = {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
+        return {**_SAME_EVERYWHERE, **self.variables, **own}
 
     def _answer_for_target(self, machine: str) -> None:
         (site,) = self.path.glob("lib/python3*/site-packages")
