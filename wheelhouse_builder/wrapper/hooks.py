@@ -210,6 +210,8 @@ def _built(request: Request, folder: Path, metadata_directory: str | None) -> Pa
 
             return build_for(request, target, folder)
     wrapped = _wrapped_for_wheel(request)
+    if request.settings.backend.store:
+        _ = request.inputs  # what the wheel is found by: of the tree as it is before a build writes into it
     prepared = [metadata_directory] if wrapped.has(_METADATA_HOOK) else []
     wheel = folder / _explained(request, wrapped, "build_wheel", str(folder), request.config_settings, *prepared)
     _check_installs(wheel.name)
