@@ -293,12 +293,25 @@ def test_a_tree_that_is_far_too_large_is_refused(tree: Path, monkeypatch: pytest
         key(tree)
 
 
-def test_a_file_that_vanishes_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", ["gone.c", "setup.cfg", "Cargo.toml"])
+def test_a_file_that_vanishes_is_named(tree: Path, gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     system = read_build_system(tree)
-    names = [*FILES, "gone.c"]
-    monkeypatch.setattr("wheelhouse_builder.project.key.tree_files", lambda path, follow_links: names)
-    with pytest.raises(UsageError, match=rf"cannot read {tree}/gone\.c: No such file"):
+    monkeypatch.setattr("wheelhouse_builder.project.key.tree_files", lambda path, follow_links: [*FILES, gone])
+    with pytest.raises(UsageError, match=rf"cannot read {tree}/{gone}: No such file"):
         read_inputs(tree, system, musl_floor="1.2.3")
+
+
+CARGO = '[package]\nname = "demo"  # its name\n'
+
+
+def test_the_readme_that_cargo_finds_is_the_one_that_an_sdist_names(tree: Path) -> None:
+    """`maturin sdist` writes it into Cargo.toml."""
+    found = key(write(tree, {"Cargo.toml": CARGO}))
+    assert key(write(tree, {"Cargo.toml": f'{CARGO}readme = "README.md"\n'})) == found
+    assert key(write(tree, {"Cargo.toml": f'{CARGO}readme = "OTHER.md"\n'})) != found
+    assert key(write(tree, {"Cargo.toml": f"{CARGO}version = 2020-01-01\n"})) != found
+    assert key(write(tree, {"Cargo.toml": "no TOML"})) != found
+    assert key(write(tree, {"Cargo.toml": "x = " + "[" * 5000})) != found
 
 
 # versions from version control

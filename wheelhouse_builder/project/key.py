@@ -10,7 +10,8 @@ import configparser
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.project.build_system import read_pyproject, table_of
 from wheelhouse_builder.project.identity import sdist_version
-from wheelhouse_builder.sources.trees import file_identity, tree_files
+from wheelhouse_builder.sources.trees import file_identity, reading, tree_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ _FORMAT = 1  # counted up when the key is made in another way
 _VERSION_CONTROL = (".git", ".hg", ".bzr", ".cvsignore", ".mailmap")  # beginnings of names: .gitattributes, .github …
 _READ_GITIGNORE = frozenset({"hatchling", "scikit_build_core"})  # what it names is not in their wheels
 _BUILT_IN_PLACE = ("*.cpython-*.so", "*.abi3.so")
+_CARGO_READMES = ("README.md", "README.txt", "README")  # cargo's `package.readme`, where it is not given
 
 # Build requirements that take a version that is not static from version control.
 # fmt: off
@@ -122,7 +124,7 @@ def _digest(tree: Path, system: BuildSystem) -> str:
     for name in tree_files(tree, follow_links=True):
         if _is_left_out(name, system.key_exclude, reads_gitignore=reads_gitignore):
             continue
-        if identity := _identity(tree / name, at_top="/" not in name):
+        if identity := _identity(tree, name):
             digest.update("\0".join((*identity, name, "\n")).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -139,18 +141,23 @@ def _is_left_out(name: str, patterns: tuple[str, ...], *, reads_gitignore: bool)
     return any(fnmatchcase(each, pattern.rstrip("/")) for pattern in patterns for each in above)
 
 
-def _identity(file: Path, *, at_top: bool) -> tuple[str, str] | None:
+def _identity(tree: Path, name: str) -> tuple[str, str] | None:
     """What tells one file from another; links count as what they lead to, since sdists have that in their place."""
+    file = tree / name
     if not file.is_file() and file.is_symlink():  # to nowhere, or to a folder that it lies in
         return "link", os.readlink(file)  # noqa: PTH115 - text, also of a name that is no UTF-8
-    kind, content = file_identity(file)
-    if at_top and file.name == "setup.cfg":
-        try:
-            sections = setup_cfg_sections(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, configparser.Error):
-            return kind, content
-        return ("setup.cfg", json.dumps(sections)) if sections else None
-    return kind, content
+    with reading():
+        content = _REWRITTEN[name](file) if name in _REWRITTEN else None
+    if content is None:
+        return file_identity(file)
+    return (name, json.dumps(content, sort_keys=True, default=str)) if content else None
+
+
+def _setup_cfg(file: Path) -> Mapping[str, object] | None:
+    try:
+        return setup_cfg_sections(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, configparser.Error):
+        return None
 
 
 def setup_cfg_sections(text: str) -> dict[str, dict[str, str]]:
@@ -168,3 +175,23 @@ def setup_cfg_sections(text: str) -> dict[str, dict[str, str]]:
         if egg_info.get(option) == nothing:
             del egg_info[option]
     return {name: options for name, options in sections.items() if options or name != "egg_info"}
+
+
+def _cargo_toml(file: Path) -> Mapping[str, object] | None:
+    """maturin writes the readme that cargo finds anyway into that of an sdist."""
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return None
+    package = content.get("package")
+    found = next((name for name in _CARGO_READMES if file.with_name(name).is_file()), None)
+    if isinstance(package, dict) and found:
+        package.setdefault("readme", found)
+    return content
+
+
+# What backends write anew for an sdist: how to read it so that it says the same as in a checkout. None: as it stands.
+_REWRITTEN: Mapping[str, Callable[[Path], Mapping[str, object] | None]] = {
+    "setup.cfg": _setup_cfg,
+    "Cargo.toml": _cargo_toml,
+}

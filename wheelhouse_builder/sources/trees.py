@@ -36,7 +36,7 @@ def source_tree_digest(path: Path) -> str:
     digest = hashlib.sha256()
     for name in tree_files(path):
         file = path / name
-        with _reading():
+        with reading():
             if file.is_symlink():
                 kind, content = "link", hashlib.sha256(os.fsencode(file.readlink())).hexdigest()
             else:
@@ -47,7 +47,7 @@ def source_tree_digest(path: Path) -> str:
 
 def file_identity(file: Path) -> tuple[str, str]:
     """What tells a file from another: whether it is a "program" or a "file", and its digest. Raises `UsageError`."""
-    with _reading():
+    with reading():
         return "program" if file.stat().st_mode & 0o100 else "file", sha256_of(file)
 
 
@@ -77,7 +77,7 @@ def tree_files(path: Path, *, follow_links: bool = False) -> list[str]:
     """
     above = (os.path.realpath(path),) if follow_links else None
     found: list[str] = []
-    with _reading():
+    with reading():
         for name in _walk(str(path), "", above):
             found.append(name)
             if len(found) > MAX_MEMBERS:
@@ -120,7 +120,8 @@ def _is_left_behind(name: str, *, at_top: bool) -> bool:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
+    """Tell that a project's file cannot be read as a `UsageError` that names it."""
     try:
         yield
     except OSError as error:
