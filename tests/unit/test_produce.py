@@ -189,7 +189,7 @@ def test_a_stored_wheel_that_changed_meanwhile_is_not_handed_out(world: World, m
 # kept
 
 
-def test_a_pure_wheel_is_kept_from_any_machine(world: World) -> None:
+def test_a_pure_wheel_is_kept_from_any_machine(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     request = world.request(config_settings={"a": "1"})
     path = store_own(request, make_wheel(world.folder))
     (stored,) = world.store.wheels()
@@ -200,6 +200,7 @@ def test_a_pure_wheel_is_kept_from_any_machine(world: World) -> None:
     assert (here.python, stored.source_sha256) == (sys.version_info[:2], request.inputs.source)
     assert [(verdict.target, verdict.passed) for verdict in stored.verdicts] == [(str(here), True)]
     assert keys(world.store) == [{"project-key": request.inputs.key(here), "built-for": str(here)}]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_wheel_that_was_built_on_musl_is_repaired_and_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

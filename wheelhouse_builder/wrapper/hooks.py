@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from wheelhouse_builder.wrapper.request import Request
     from wheelhouse_builder.wrapper.stored import Found
 
-_BUILD_EXTRA = f"wheelhouse-builder[build]=={__version__}"  # of the very version that asks for it
+# Our extras, of the very version that asks for them. Alpine can have all of the second: cargo-zigbuild is not there.
+_BUILD_EXTRA = f"wheelhouse-builder[build]=={__version__}"
+_STORE_EXTRA = f"wheelhouse-builder[store]=={__version__}"
 _METADATA_HOOK = "prepare_metadata_for_build_wheel"
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings) -> list[str]:
     if request.foreign_target:
         return [_BUILD_EXTRA]
     requires = _ask_requires(_wrapped_for_wheel(request), "get_requires_for_build_wheel", request.config_settings)
-    return [*requires, _BUILD_EXTRA] if request.settings.backend.store else requires
+    return [*requires, _STORE_EXTRA] if request.settings.backend.store else requires
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: ConfigSettings) -> str:
@@ -205,7 +207,7 @@ def _built(request: Request, folder: Path, metadata_directory: str | None) -> Pa
     """A wheel that is made now, in `folder`."""
     if target := request.foreign_target:
         _require_building(request)
-        with _build_extra():
+        with _extra_there("build"):
             from wheelhouse_builder.wrapper.produce import build_for  # noqa: PLC0415 - heavy
 
             return build_for(request, target, folder)
@@ -231,7 +233,7 @@ def _check_installs(filename: str) -> None:
 
 def _kept(request: Request, wheel: Path) -> Path:
     """The wheel as the wheelhouse keeps it, else as it was built."""
-    with _build_extra():
+    with _extra_there("store"):
         from wheelhouse_builder.wrapper.produce import store_own  # noqa: PLC0415 - heavy
 
         stored = store_own(request, wheel)
@@ -281,11 +283,11 @@ def _dist_info(wheel: Path, folder: Path) -> str:
 
 
 @contextmanager
-def _build_extra() -> Iterator[None]:
+def _extra_there(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("wheelhouse_builder"):
             raise
-        hint = "pip install 'wheelhouse-builder[build]'"
+        hint = f"pip install 'wheelhouse-builder[{extra}]'"
         raise MachineError(f"this needs {error.name}, which is not installed", hint=hint) from None
