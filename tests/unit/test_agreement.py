@@ -77,9 +77,40 @@ PIECES = [
     b"\x85",
     b":",
 ]
+LINES = [
+    b"%s:%s%s" % (name, space, value)
+    for name in (
+        b"Name",
+        b"name",
+        b"License",
+        b"Classifier",
+        b"Requires-Dist",
+        b"Project-URL",
+        b"Keywords",
+        b"Odd",
+        b"X_1",
+    )
+    for space in (b"", b" ", b"  ", b"\t")
+    for value in (
+        b"",
+        b"a",
+        b"a ",
+        b"a, b",
+        b"a,c",
+        b"a: b",
+        "ä".encode(),
+        b"=?utf-8?q?=C3=A4?=",
+        b"a\tb",
+        b"a\x0bb",
+        b"a\x1cb",
+    )
+]
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
+    | st.lists(st.sampled_from([*LINES, b"", b" folded", b"From me"]), max_size=6).map(b"\n".join)
+)
 def test_fields_are_those_of_the_whole_text(content: bytes) -> None:
     whole, told = parse_email(content)[0], fields_of(content)
     assert {**told, "description": ""} == {**whole, "description": ""}
