@@ -20,6 +20,7 @@ from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
+from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
@@ -101,8 +102,8 @@ class _Run:
         if settings.engine != "cross":
             raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
         check_tables(settings.package_tables)
-        requirements = read_requirements(
-            settings.requirements, constraints=settings.constraints, extra=settings.packages
+        requirements = with_members(
+            read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
         )
         resolving = ResolveOptions(
             cache=settings.cache,

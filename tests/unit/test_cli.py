@@ -49,7 +49,7 @@ exit codes: 0 all there, 1 some jobs failed, 2 wrong usage or settings, 3 cannot
 """
 
 
-NOTHING_HINT = "name a requirements file, a package with -P, or `requirements` in whb.toml"
+NOTHING_HINT = "name a requirements file, the folder of a project, a package with -P, or `requirements` in whb.toml"
 
 
 @pytest.fixture(autouse=True)

@@ -84,10 +84,10 @@ def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     ready = sorted({str(row.name) for row in report.rows if row.status is Status.READY})
     if report.rows and not ready:
         return
-    packages = list(settings.packages)
-    if any(map(is_location, packages)):  # pip would build what is there once more: names lead it to the wheels
-        packages = ready
-    inputs = [part for file in settings.requirements for part in ("-r", from_here(file))] + packages
+    packages, files = list(settings.packages), [file for file in settings.requirements if not file.is_dir()]
+    if len(files) < len(settings.requirements) or any(map(is_location, packages)):
+        packages = ready  # pip would build what is there once more: names lead it to the wheels
+    inputs = [part for file in files for part in ("-r", from_here(file))] + packages
     yield "install from it, with no network and no compiler:"
     yield "  " + shlex.join(["pip", "install", "--no-index", "--find-links", wheelhouse, *inputs])
     index = (report.wheelhouse / "simple").as_uri()

@@ -41,5 +41,5 @@ def execute(invocation: Invocation) -> int:
 def require_input(settings: Settings) -> None:
     """Raise `UsageError` if there is nothing to resolve."""
     if not (settings.requirements or settings.packages):
-        hint = "name a requirements file, a package with -P, or `requirements` in whb.toml"
+        hint = "name a requirements file, the folder of a project, a package with -P, or `requirements` in whb.toml"
         raise UsageError("nothing to build is named", hint=hint)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.utils import NormalizedName
 
-_PROJECT_FILES = ("pyproject.toml", "setup.cfg", "setup.py")
+PROJECT_FILES = ("pyproject.toml", "setup.cfg", "setup.py")  # what says what a project depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +154,6 @@ def _describe_local(path: Path | None) -> Iterator[str]:
     """What decides a local project's dependencies: its project files, or the whole of an archive."""
     if path is None:
         return
-    for file in [path / name for name in _PROJECT_FILES] if path.is_dir() else [path]:
+    for file in [path / name for name in PROJECT_FILES] if path.is_dir() else [path]:
         if file.is_file():
             yield sha256_of(file)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.redact import redact
-from wheelhouse_builder.requirements.model import Option, Origin, RequirementLine, RequirementSet, local_path
+from wheelhouse_builder.requirements.model import (
+    PROJECT_FILES,
+    Option,
+    Origin,
+    RequirementLine,
+    RequirementSet,
+    local_path,
+)
 from wheelhouse_builder.requirements.syntax import parse_requirement, parse_requirements
 
 if TYPE_CHECKING:
@@ -20,11 +27,15 @@ def read_requirements(
 ) -> RequirementSet:
     """Read requirements files, constraints files and requirements from the command line, and all that they include.
 
+    A folder in the place of a requirements file is the project there.
     Raises `UsageError` naming file, line and text.
     """
     entries: list[RequirementLine | Option] = []
-    for file in files:
-        entries += _read_file(file, constraint=False, ancestors=(), included_by=None)
+    for number, file in enumerate(files, start=1):
+        if file.is_dir():
+            entries.append(_project(file, Origin(file=None, number=number)))
+        else:
+            entries += _read_file(file, constraint=False, ancestors=(), included_by=None)
     for file in constraints:
         entries += _read_file(file, constraint=True, ancestors=(), included_by=None)
     for number, text in enumerate(extra, start=1):
@@ -33,6 +44,14 @@ def read_requirements(
         lines=tuple(entry for entry in entries if isinstance(entry, RequirementLine)),
         options=tuple(entry for entry in entries if isinstance(entry, Option)),
     )
+
+
+def _project(folder: Path, origin: Origin) -> RequirementLine:
+    if not any((folder / name).is_file() for name in PROJECT_FILES):
+        raise UsageError(
+            f"{folder} is no project: it has no {' nor '.join(PROJECT_FILES)}", hint="name the folder of a project"
+        )
+    return parse_requirement(folder.resolve().as_uri(), origin)  # a path could hold what ends one in a line
 
 
 def _read_file(
@@ -51,11 +70,10 @@ def _read_file(
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         kind = "constraints" if constraint else "requirements"
-        project = isinstance(error, IsADirectoryError) and not by
         base = "the file that names them" if by else "the working directory"
         raise UsageError(
             f"cannot read the {kind} file {str(file)!r}{by}: {reason}",
-            hint="a project is given with -P" if project else f"paths are relative to {base}",
+            hint=f"paths are relative to {base}",
         ) from None
     if resolved in ancestors:
         raise UsageError(f"{file} includes itself{by}", hint="remove one of the -r or -c lines")

@@ -77,7 +77,7 @@ class Settings:
     """What a run shall do. All paths are absolute."""
 
     requirements: tuple[Path, ...] = field(
-        default=(), metadata=declare(PATHS, "requirements files", metavar="REQUIREMENTS.txt")
+        default=(), metadata=declare(PATHS, "requirements files, or folders of projects", metavar="REQUIREMENTS.txt")
     )
     packages: tuple[str, ...] = field(
         default=(),
