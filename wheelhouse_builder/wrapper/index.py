@@ -54,8 +54,10 @@ class Opener(Protocol):
 class Index:
     """The simple repository API at a URL; user name and password stand in the URL or in a netrc file."""
 
-    url: str
-    opener: Opener | None = None  # for tests; by default urllib's, which honours proxies and SSL_CERT_FILE
+    url: str = field(repr=False)
+    opener: Opener | None = field(
+        default=None, repr=False
+    )  # for tests; by default urllib's, which honours proxies and SSL_CERT_FILE
     seconds: float = _SECONDS
     credentials: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
 
