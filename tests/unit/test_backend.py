@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tests.wrapping import (
     new_process,
     run_on,
 )
-from wheelhouse_builder import __version__, backend
+from wheelhouse_builder import backend
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = make_project(tmp_path, monkeypatch)
     made.write()
     return made
+
+
+@pytest.fixture
+def extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the metadata of the installed distribution says that it needs."""
+    requires = ["packaging", 'zig>=1; extra == "build"', 'repairs<2,>=1; extra == "store"']
+    older = 'backport; python_version < "3.0" and extra == "build"'
+    monkeypatch.setattr(metadata, "requires", {"wheelhouse-builder": [*requires, older]}.get)
 
 
 @pytest.fixture
@@ -258,10 +267,10 @@ def test_a_wheel_for_a_target_is_handed_out_where_it_is_asked_for(
     assert capsys.readouterr().err == f"whb: {wheel.name} is for {TARGET}, not for this interpreter\n"
 
 
+@pytest.mark.usefixtures("extras")
 def test_building_for_a_target_takes_what_builds_and_not_the_wrapped_backend(project: Project) -> None:
-    assert backend.get_requires_for_build_wheel({"whb.target": str(TARGET)}) == [
-        f"wheelhouse-builder[build]=={__version__}"
-    ]
+    """Not as `wheelhouse-builder[build]`: pip takes that for there."""
+    assert backend.get_requires_for_build_wheel({"whb.target": str(TARGET)}) == ["zig>=1"]
     assert not project.calls
 
 
@@ -270,9 +279,10 @@ def test_the_own_target_is_no_other(project: Project, monkeypatch: pytest.Monkey
     assert backend.get_requires_for_build_wheel({"whb.target": str(TARGET)}) == ["more"]
 
 
+@pytest.mark.usefixtures("extras")
 def test_storing_takes_what_repairs_and_checks(project: Project, tmp_path: Path) -> None:
     given = {"whb.store": str(tmp_path / "stored")}
-    assert backend.get_requires_for_build_wheel(given) == ["more", f"wheelhouse-builder[store]=={__version__}"]
+    assert backend.get_requires_for_build_wheel(given) == ["more", "repairs<2,>=1"]
 
 
 def test_a_wheel_that_does_not_install_here_is_an_error(
@@ -495,12 +505,13 @@ def test_settings_that_cannot_be_followed(
     assert not project.calls
 
 
+@pytest.mark.usefixtures("extras")
 def test_settings_beat_each_other(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """`-C` beats the environment, which beats the file."""
     project.store(tag="cp312-cp312-musllinux_1_2_aarch64")
     project.write(target=str(MUSL))
     project.store(tag="cp312-cp312-musllinux_1_2_aarch64", version="1.0")
-    extra = [f"wheelhouse-builder[build]=={__version__}"]
+    extra = ["zig>=1"]
     assert backend.get_requires_for_build_wheel(None) == extra
     monkeypatch.setenv("WHB_TARGET", str(TARGET))
     assert backend.get_requires_for_build_wheel(None) == []

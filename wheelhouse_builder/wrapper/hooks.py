@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from packaging.utils import InvalidWheelFilename
 
-from wheelhouse_builder import __version__
 from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import DamagedError, DownloadError, MachineError, WhbError
 from wheelhouse_builder.wrapper.own import has_compiler, own_tags, own_target
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from wheelhouse_builder.wrapper.request import Request
     from wheelhouse_builder.wrapper.stored import Found
 
-# Our extras, of the very version that asks for them. Alpine can have all of the second: cargo-zigbuild is not there.
-_BUILD_EXTRA = f"wheelhouse-builder[build]=={__version__}"
-_STORE_EXTRA = f"wheelhouse-builder[store]=={__version__}"
+# Our extras. Alpine can have all of the second: cargo-zigbuild is not there.
+_BUILD_EXTRA = "build"
+_STORE_EXTRA = "store"
 _METADATA_HOOK = "prepare_metadata_for_build_wheel"
 
 T = TypeVar("T")
@@ -42,16 +41,16 @@ T = TypeVar("T")
 
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings) -> list[str]:
-    """Nothing for a hit, our `build` extra for another target, else what the wrapped backend says."""
+    """Nothing for a hit, what our `build` extra needs for another target, else what the wrapped backend says."""
     request = read_request(config_settings)
     # Where a damaged wheel is built instead, that must be known now: building it takes the requirements.
     check = _verified if request.settings.backend.on_miss == "build" else bool
     if _from_wheelhouse(request, check):
         return []
     if request.foreign_target:
-        return [_BUILD_EXTRA]
+        return _requirements_of(_BUILD_EXTRA)
     requires = _ask_requires(_wrapped_for_wheel(request), "get_requires_for_build_wheel", request.config_settings)
-    return [*requires, _STORE_EXTRA] if request.settings.backend.store else requires
+    return [*requires, *_requirements_of(_STORE_EXTRA)] if request.settings.backend.store else requires
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: ConfigSettings) -> str:
@@ -203,11 +202,17 @@ def _ask_requires(wrapped: Wrapped, hook: str, config_settings: ConfigSettings) 
     return list(wrapped.call(hook, config_settings)) if wrapped.has(hook) else []
 
 
+def _requirements_of(extra: str) -> list[str]:
+    from wheelhouse_builder.wrapper.extras import requirements_of  # noqa: PLC0415 - rarely needed
+
+    return requirements_of(extra)
+
+
 def _built(request: Request, folder: Path, metadata_directory: str | None) -> Path:
     """A wheel that is made now, in `folder`."""
     if target := request.foreign_target:
         _require_building(request)
-        with _extra_there("build"):
+        with _extra_there(_BUILD_EXTRA):
             from wheelhouse_builder.wrapper.produce import build_for  # noqa: PLC0415 - heavy
 
             return build_for(request, target, folder)
@@ -233,7 +238,7 @@ def _check_installs(filename: str) -> None:
 
 def _kept(request: Request, wheel: Path) -> Path:
     """The wheel as the wheelhouse keeps it, else as it was built."""
-    with _extra_there("store"):
+    with _extra_there(_STORE_EXTRA):
         from wheelhouse_builder.wrapper.produce import store_own  # noqa: PLC0415 - heavy
 
         stored = store_own(request, wheel)
