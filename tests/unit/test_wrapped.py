@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULE = "wrapped_for_tests"
-SOURCE = (
-    "class Hooks:\n    inner = None\n    def build_wheel(self, *given): return given\nHooks.inner = hooks = Hooks()\n"
-)
+SOURCE = """\
+class Hooks:
+    def build_wheel(self, *given):
+        return given
+hooks = Hooks()
+hooks.inner = hooks
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import tomllib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import JobError
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 WRAPPER = "wheelhouse_builder.backend"
 OWN_KEYS = ("build-backend", "backend-path", "key-exclude")  # of [tool.whb]: what only a pyproject.toml can say
 
-_DISTRIBUTION = "wheelhouse-builder"
+# Our own requirement, in any spelling. `packaging.requirements` costs every hook of the wrapper 15 ms.
+_OURS = re.compile(r"\s*wheelhouse[-_.]+builder\s*([^\w.-].*)?", re.IGNORECASE | re.DOTALL)
 
 # PEP 517: what a tree without [build-system] is built with
 _LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
@@ -48,8 +48,13 @@ class BuildSystem:
 
     @property
     def required_names(self) -> frozenset[str]:
-        """The normalised names of the requirements."""
-        return frozenset(canonicalize_name(Requirement(text).name) for text in self.requires)
+        """The normalised names of the requirements. Raises `JobError` for what is none."""
+        from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _OURS
+
+        try:
+            return frozenset(canonicalize_name(Requirement(text).name) for text in self.requires)
+        except InvalidRequirement as error:
+            raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
 
 
 def read_build_system(tree: Path) -> BuildSystem:
@@ -66,12 +71,9 @@ def read_build_system(tree: Path) -> BuildSystem:
     if not isinstance(backend, str):
         raise JobError("build-backend in pyproject.toml is not a string", hint=_REPORT)
     system = BuildSystem(backend=backend, requires=tuple(requires))
-    try:
-        _ = system.required_names
-    except InvalidRequirement as error:
-        raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
     if backend == WRAPPER:
         return _unwrapped(tree, system, table_of(content, "tool", "whb"))
+    _ = system.required_names
     return replace(system, backend_path=_backend_path(tree, table_of(content, "build-system"), "[build-system]"))
 
 
@@ -102,7 +104,7 @@ def _unwrapped(tree: Path, system: BuildSystem, table: Mapping[str, object]) -> 
         raise JobError(f"[tool.whb] build-backend is no name of a backend: {backend!r}", hint=_EXAMPLE)
     if backend.partition(":")[0] == WRAPPER:
         raise JobError(f"[tool.whb] build-backend is {WRAPPER} itself, which would wrap itself", hint=_EXAMPLE)
-    needed = tuple(text for text in system.requires if canonicalize_name(Requirement(text).name) != _DISTRIBUTION)
+    needed = tuple(text for text in system.requires if not _OURS.fullmatch(text))
     return BuildSystem(
         backend=backend,
         requires=needed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
@@ -89,5 +88,7 @@ def _libpython() -> dict[str, tuple[int, int]]:
 
 
 def _rows(name: str) -> Iterator[list[str]]:
+    from importlib import resources  # noqa: PLC0415 - costs 10 ms, and who wants the floor alone reads nothing
+
     text = (resources.files(__package__) / "data" / name).read_text(encoding="utf-8")
     return (line.split() for line in text.splitlines() if line and not line.startswith("#"))

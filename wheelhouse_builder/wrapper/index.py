@@ -55,9 +55,7 @@ class Index:
     """The simple repository API at a URL; user name and password stand in the URL or in a netrc file."""
 
     url: str = field(repr=False)
-    opener: Opener | None = field(
-        default=None, repr=False
-    )  # for tests; by default urllib's, which honours proxies and SSL_CERT_FILE
+    opener: Opener | None = field(default=None, repr=False)  # by default urllib's: with proxies and SSL_CERT_FILE
     seconds: float = _SECONDS
     credentials: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
 
