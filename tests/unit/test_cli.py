@@ -119,6 +119,11 @@ def test_build_has_every_flag_of_the_settings(capsys: pytest.CaptureFixture[str]
         (["biuld"], "unknown command 'biuld'", "did you mean build?"),
         (["xyz"], "unknown command 'xyz'", f"the commands are {', '.join(COMMANDS)}"),
         (["build"], "nothing to build is named", NOTHING_HINT),
+        (
+            ["build", ".", "-w", "https://me:secret@host/simple"],
+            "--wheelhouse https://***@host/simple is an index, and whb works on a folder",
+            "`whb publish` puts a folder where an index is served from",
+        ),
         (["build", "--jbos", "3"], "unrecognized arguments: --jbos", "`whb build --help` lists the options"),
     ],
 )
@@ -266,11 +271,12 @@ def test_a_good_build(fake_run: Callable[[object], list[Settings]], capsys: pyte
     assert "wheelhouse: generation 1, as it was\n" in err
 
 
+@pytest.mark.parametrize("arguments", [["-P", "./cffi-2.1.1.tar.gz"], ["."]])
 def test_after_a_build_of_a_path_pip_is_given_names(
-    fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_run(REPORT)
-    main(["build", "-P", "./cffi-2.1.1.tar.gz"])
+    main(["build", *arguments])
     assert "  pip install --no-index --find-links /w cffi\n" in capsys.readouterr().err
 
 

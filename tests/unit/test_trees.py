@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wheelhouse_builder.errors import JobError, UsageError
 from wheelhouse_builder.sources.trees import copy_tree, source_tree_digest
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ LEFT_BEHIND = [
     "src/foo.egg-info/PKG-INFO",
     "PKG-INFO",
     ".venv/bin/python",
+    "wheelhouse/.whb/records.sqlite",
 ]
 
 
@@ -40,6 +42,33 @@ def test_what_builds_leave_behind_is_no_source(tree: Path, name: str) -> None:
     (tree / name).parent.mkdir(parents=True, exist_ok=True)
     (tree / name).write_text("x")
     assert source_tree_digest(tree) == before
+
+
+def test_a_cache_that_says_so_is_neither_counted_nor_copied(tree: Path, tmp_path: Path) -> None:
+    """Cargo's `target` is one (bford.info/cachedir)."""
+    before = source_tree_digest(tree)
+    (tree / "target/debug").mkdir(parents=True)
+    (tree / "target/debug/x.o").touch()
+    (tree / "target/CACHEDIR.TAG").write_text("Signature: another\n")
+    assert source_tree_digest(tree) != before
+    (tree / "target/CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# cargo\n")
+    assert source_tree_digest(tree) == before
+    copy_tree(tree, tmp_path / "copy")
+    assert not (tmp_path / "copy/target").exists()
+
+
+def test_what_cannot_be_read_is_named(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["pyproject.toml", "vanished"]
+    monkeypatch.setattr("wheelhouse_builder.sources.trees.tree_files", lambda path: names)
+    for read in (source_tree_digest, lambda path: copy_tree(path, tmp_path / "copy")):
+        with pytest.raises(UsageError, match=f"cannot read {tree}/vanished: No such file or directory"):
+            read(tree)
+
+
+def test_a_copy_that_cannot_be_written_is_the_disks_fault(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JobError, match=f"cannot write {tmp_path}/file/copy"):
+        copy_tree(tree, tmp_path / "file/copy")
 
 
 def test_names_contents_modes_and_links_are_told_apart(tree: Path) -> None:
