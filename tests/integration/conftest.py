@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from tests.integration.frontends import FrontEnd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = "whb-test/python:{python}-alpine-{arch}"
@@ -58,6 +60,17 @@ def test_dir() -> Path:
 def whb(test_dir: Path) -> Whb:
     """The command line."""
     return Whb(Path(os.environ.get("WHB_CACHE_DIR", test_dir / "cache")))
+
+
+@pytest.fixture(scope="session")
+def front_ends(whb: Whb, test_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, FrontEnd]:
+    """pip, uv and build, with our own wheel as the checkout makes it."""
+    from tests.integration.frontends import FRONT_ENDS, FrontEnd, build_own_wheel, make_front_ends
+
+    kept = make_front_ends(test_dir, whb.cache)
+    own, home = tmp_path_factory.mktemp("own"), tmp_path_factory.mktemp("home")
+    build_own_wheel(kept, own)
+    return {name: FrontEnd(name=name, kept=kept, own=own, home=home, cache=whb.cache) for name in FRONT_ENDS}
 
 
 @pytest.fixture(scope="session")
