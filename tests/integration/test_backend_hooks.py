@@ -44,13 +44,13 @@ class Calls:
 
     def __call__(self, hook: str, *arguments: object, **options: object) -> Any:
         """What a hook returns; raises `CalledProcessError` where the process fails."""
-        hooks = BuildBackendHookCaller(self.project.root, "wheelhouse_builder.backend", runner=self.run)
+        hooks = BuildBackendHookCaller(str(self.project.root), "wheelhouse_builder.backend", runner=self.run)
         return getattr(hooks, hook)(*arguments, **options)
 
-    def run(self, argv: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    def run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         """What `pyproject_hooks` starts a process with."""
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environ, **(extra_environ or {})}
-        done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(cmd, cwd=cwd, env=env, capture_output=True, text=True, check=False)
         self.said += done.stdout + done.stderr
         done.check_returncode()
 
