@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from tests.wheels import make_wheel
 from wheelhouse_builder.wheelhouse.generations import publish
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
+from wheelhouse_builder.wheelhouse.stubs import admit_stub, stub_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +28,16 @@ def add(house: Wheelhouse, name: str = "demo", version: str = "1.0", *, requires
     with house.lock():
         wheel = make_wheel(folder, name=name, version=version, requires=requires)
         return house.admit(wheel, record_of(wheel, origin="built")).filename
+
+
+def add_stub(
+    house: Wheelhouse, name: str = "demo", version: str = "1.0", *, place: str = "https://wheels.example/simple/"
+) -> str:
+    """Take the stub of a version in and return its file name."""
+    with house.lock():
+        stub = stub_of(house, canonicalize_name(name), Version(version), place)
+        admit_stub(house, stub)
+        return stub.filename
 
 
 def publish_all(house: Wheelhouse, *, now: datetime = MOMENT) -> Generation:

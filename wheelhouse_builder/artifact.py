@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 parse_wheel_name = lru_cache(1 << 14)(parse_wheel_filename)  # whoever handles a wheel asks again what its name says
+
+
+def project_in(filename: str) -> tuple[NormalizedName, Version]:
+    """Project and version in the name of a wheel or an sdist. Raises `InvalidWheelFilename`, `InvalidSdistFilename`."""
+    return parse_wheel_name(filename)[:2] if filename.endswith(".whl") else parse_sdist_filename(filename)
 
 
 @dataclass(frozen=True, kw_only=True)

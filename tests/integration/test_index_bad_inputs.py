@@ -19,7 +19,7 @@ import pytest
 from tests.houses import add, house_with, publish_all
 from tests.integration.serve import wait_until, whb_serve
 from tests.wheels import make_wheel
-from wheelhouse_builder.wheelhouse.generations import current, named_wheels
+from wheelhouse_builder.wheelhouse.generations import current, named_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def get(url: str) -> tuple[int, bytes]:
 def published(house: Wheelhouse) -> list[str]:
     generation = current(house)
     assert generation is not None
-    return sorted(named_wheels(generation))
+    return sorted(named_files(generation))
 
 
 # files that somebody put into the folder

@@ -54,7 +54,7 @@ def test_every_command_parses(page: str, line: str, tmp_path: Path, monkeypatch:
     arguments = [argument for argument in arguments if argument != "--help"]
     if "PACKAGE" not in arguments:  # a synopsis
         options = command_parser(name).parse_intermixed_args(
-            arguments or ["x"] * (name in {"check", "publish", "token", "verify"})
+            arguments or ["x"] * (name in {"check", "publish", "stub", "token", "verify"})
         )
         read_settings(options, {})
 

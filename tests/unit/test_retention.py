@@ -24,7 +24,7 @@ from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.wheelhouse.generations import (
     all_generations,
     current,
-    named_wheels,
+    named_files,
     previous,
     publish,
     read_manifest,
@@ -112,7 +112,7 @@ def test_generation_that_is_not_kept(house: Wheelhouse) -> None:
 @pytest.mark.parametrize("damage", [lambda wheel: wheel.unlink(), lambda wheel: wheel.write_bytes(b"other")])
 def test_roll_back_needs_its_wheels(house: Wheelhouse, damage: Callable[[Path], None]) -> None:
     damage(house.root / "one-1.0-py3-none-any.whl")
-    with house.lock(), pytest.raises(DamagedError, match=r"needs wheels .* one-1\.0-py3-none-any\.whl$"):
+    with house.lock(), pytest.raises(DamagedError, match=r"needs files .* one-1\.0-py3-none-any\.whl$"):
         roll_back(house)
     assert now(house) == 2
 
@@ -306,9 +306,9 @@ def make_old(house: Wheelhouse) -> None:
 def test_generations_of_the_old_form_are_read_gone_back_to_and_published_over(
     house: Wheelhouse, tmp_path: Path
 ) -> None:
-    whole, named = tree(house.root), named_wheels(all_generations(house)[0])
+    whole, named = tree(house.root), named_files(all_generations(house)[0])
     make_old(house)
-    assert named_wheels(all_generations(house)[0]) == named
+    assert named_files(all_generations(house)[0]) == named
     assert read_manifest(all_generations(house)[1]).projects.keys() == {"one", "two"}
     with house.lock():
         roll_back(house)
@@ -331,7 +331,7 @@ def all_whole(house: Wheelhouse) -> None:
     generation = current(house)
     assert generation is not None
     there = {wheel.filename: wheel.sha256 for wheel in house.wheels()}
-    assert named_wheels(generation).items() <= there.items()
+    assert named_files(generation).items() <= there.items()
     assert house.check() == []
 
 
@@ -404,7 +404,7 @@ def test_commands_say_the_generation_and_what_changed(tmp_path: Path, capsys: py
     assert (code, out) == (0, f"{root}: generation 5, one 1.0 is no longer yanked\n")
     _, out, _ = run(capsys, "rollback", "--list")
     assert [line[:4].strip() for line in out.splitlines()] == ["1", "2", "3", "4", "* 5"]
-    assert out.splitlines()[0].endswith("UTC  1 wheels")
+    assert out.splitlines()[0].endswith("UTC  1 files")
 
 
 @pytest.mark.usefixtures("house")

@@ -19,7 +19,7 @@ from wheelhouse_builder.server import upload
 from wheelhouse_builder.server.upload import Uploads
 from wheelhouse_builder.server.upload_form import Form, Refused, read_form
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
-from wheelhouse_builder.wheelhouse.generations import current, named_wheels
+from wheelhouse_builder.wheelhouse.generations import current, named_files
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Client:
     def names(self) -> list[str]:
         """What is published."""
         generation = current(Wheelhouse(self.root))
-        return [] if generation is None else sorted(named_wheels(generation))
+        return [] if generation is None else sorted(named_files(generation))
 
 
 @pytest.fixture

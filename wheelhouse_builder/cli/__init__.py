@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",
     "yank": "withdraw a version: only who pins it still gets it",
+    "stub": "an sdist that holds no source and resolves to the wheels of the wheelhouse",
     "publish": "copy a generation to an object store or a folder",
     "mark": "say of a project that it is archived, deprecated or quarantined",
     "gc": "remove generations and wheels that nothing needs",

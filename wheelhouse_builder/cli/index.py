@@ -42,10 +42,10 @@ def execute(invocation: Invocation) -> int:
 def _require_records(wheelhouse: Wheelhouse) -> None:
     """Without its records a wheelhouse would be published as empty. Raises `DamagedError`."""
     from wheelhouse_builder.errors import DamagedError
-    from wheelhouse_builder.wheelhouse.generations import current, named_wheels
+    from wheelhouse_builder.wheelhouse.generations import current, named_files
 
     generation = current(wheelhouse)
-    if generation is not None and not wheelhouse.records.facts() and named_wheels(generation):
+    if generation is not None and not wheelhouse.records.facts() and named_files(generation):
         raise DamagedError(
             f"the records of {wheelhouse.root} know no wheel, and generation {generation.number} names some",
             hint=f"put {wheelhouse.records.path} back, or run `whb build` with the same requirements: that makes them",

@@ -42,7 +42,7 @@ def execute(invocation: Invocation) -> int:
 
 def _list(invocation: Invocation, wheelhouse: Wheelhouse) -> int:
     from wheelhouse_builder.report.as_json import dump, generations_data
-    from wheelhouse_builder.wheelhouse.generations import all_generations, current, named_wheels
+    from wheelhouse_builder.wheelhouse.generations import all_generations, current, named_files
 
     console, generations, now = invocation.console, all_generations(wheelhouse), current(wheelhouse)
     if console.json:
@@ -51,7 +51,7 @@ def _list(invocation: Invocation, wheelhouse: Wheelhouse) -> int:
     for generation in generations:
         mark = "*" if generation == now else " "
         try:
-            content = f"{len(named_wheels(generation))} wheels"
+            content = f"{len(named_files(generation))} files"
         except DamagedError:
             content = "damaged"
         with suppress(FileNotFoundError):  # a publication has retired it meanwhile

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import wheelhouse_builder
-from wheelhouse_builder.artifact import parse_wheel_name
+from wheelhouse_builder.artifact import parse_wheel_name, project_in
 from wheelhouse_builder.index import render_about, render_browse, render_html, render_json
 from wheelhouse_builder.index.model import UNMARKED, File, Mark, Project, Status
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from packaging.utils import NormalizedName
+    from packaging.version import Version
 
     from wheelhouse_builder.index.coverage import Kept
-    from wheelhouse_builder.index.wheels import Published
+    from wheelhouse_builder.index.wheels import Offered, Published
 
 PAGES = ("index.html", "index.v1_json", "about.html")  # of a project
 
@@ -39,24 +40,28 @@ def render_project(
     wheels: Iterable[Kept],
     mark: Mark = UNMARKED,
     *,
+    stubs: Iterable[Offered] = (),
     metadata: bytes | None = None,
     logs: Container[str] = (),
 ) -> Rendering:
     """The pages of one project; equal wheels give equal pages.
 
     `index.html`, beside it the JSON form as `index.v1_json` (the name that bandersnatch's web server recipes look for),
-    and `about.html` for people. Wheels are expected beside `simple` and `links`. A quarantined project offers none.
+    and `about.html` for people. Files are expected beside `simple` and `links`. A quarantined project offers none.
+    `stubs` are of versions that have wheels.
     For the page for people, `metadata` is the METADATA of a wheel of its newest version, `logs` names the wheels whose
     build log is kept.
     """
-    shown = [] if mark.status is Status.QUARANTINED else sorted(wheels, key=lambda w: (w.version, w.filename))
-    project = Project(name=name, files=tuple(map(file_of, shown)), mark=mark)
+    shown = [] if mark.status is Status.QUARANTINED else sorted(wheels, key=_place)
+    beside = [] if mark.status is Status.QUARANTINED else sorted(stubs, key=_place)
+    files = [*map(file_of, shown), *map(stub_file, beside)]
+    project = Project(name=name, files=tuple(files), mark=mark)
     lines = [render_html.file_link(file) for file in project.files]
     return Rendering(
         pages={
             "index.html": render_html.project_page(project, lines),
             "index.v1_json": render_json.project_page(project),
-            "about.html": render_about.about_page(project, shown, metadata=metadata, logs=logs),
+            "about.html": render_about.about_page(project, shown, stubs=beside, metadata=metadata, logs=logs),
         },
         links=render_html.links_block(lines),
         summary=render_browse.summary(project, shown, metadata=metadata),
@@ -80,6 +85,24 @@ def form() -> str:
     folder = resources.files("wheelhouse_builder.index")
     sources = sorted((item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py"))
     return hashlib.sha256(repr((wheelhouse_builder.__version__, sources)).encode()).hexdigest()
+
+
+def _place(offered: Offered) -> tuple[Version, str]:
+    return offered.version, offered.filename
+
+
+def stub_file(stub: Offered) -> File:
+    """The stub as a file on the page of its project."""
+    project_in(stub.filename)
+    return File(
+        filename=stub.filename,
+        url=f"../../{quote(stub.filename)}",
+        sha256=stub.sha256,
+        size=stub.size,
+        requires_python=stub.requires_python,
+        upload_time=stub.published_at,
+        yanked=stub.yanked,
+    )
 
 
 def file_of(wheel: Published) -> File:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from wheelhouse_builder.artifact import parse_wheel_name
+from wheelhouse_builder.artifact import project_in
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,5 +89,5 @@ class Project:
     @property
     def versions(self) -> tuple[str, ...]:
         """ "all of the project versions uploaded for this project", each once, oldest first."""
-        found = {parse_wheel_name(file.filename)[1] for file in self.files}
+        found = {project_in(file.filename)[1] for file in self.files}
         return tuple(map(str, sorted(found)))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from wheelhouse_builder.index.model import Mark, Project
+    from wheelhouse_builder.index.wheels import Offered
 
 _ROOT = "../../"
 _YANKED = text(" ", tag("span", "yanked", class_="badge"))
@@ -61,16 +62,22 @@ _STATUSES = {
 
 
 def about_page(
-    project: Project, wheels: Sequence[Kept], *, metadata: bytes | None = None, logs: Container[str] = ()
+    project: Project,
+    wheels: Sequence[Kept],
+    *,
+    stubs: Sequence[Offered] = (),
+    metadata: bytes | None = None,
+    logs: Container[str] = (),
 ) -> str:
-    """The page of a project; `wheels` are those behind `project.files`, in the same order.
+    """The page of a project; `wheels` and `stubs` are those behind `project.files`, in the same order.
 
     `metadata` is the METADATA of a wheel of its newest version (`coverage.newest`), `logs` names the wheels whose build
     log is kept.
     """
     version = newest(wheels)[0] if wheels else None
     by_version = [(number, list(group)) for number, group in groupby(wheels, key=lambda wheel: wheel.version)]
-    sections = [_version(number, group, logs) for number, group in reversed(by_version)]
+    beside = {stub.version: stub for stub in stubs}
+    sections = [_version(number, group, beside.get(number), logs) for number, group in reversed(by_version)]
     versions = tag(
         "section", tag("h2", "Versions", id="versions"), _legend(), *sections, "\n", aria_labelledby="versions"
     )
@@ -140,7 +147,7 @@ def _legend() -> Markup:
     return tag("details", tag("summary", "What the table says"), tag("dl", *entries, class_="legend"), class_="help")
 
 
-def _version(version: Version, wheels: Sequence[Kept], logs: Container[str]) -> Markup:
+def _version(version: Version, wheels: Sequence[Kept], stub: Offered | None, logs: Container[str]) -> Markup:
     identifier = f"v{version}"
     reason = next((wheel.yanked for wheel in wheels if wheel.yanked is not None), None)
     first = min((wheel.published_at for wheel in wheels if wheel.published_at), default=None)
@@ -154,10 +161,17 @@ def _version(version: Version, wheels: Sequence[Kept], logs: Container[str]) -> 
             tag("p", tag("strong", "Yanked:"), " ", reason, class_="notice") if reason is not None else "",
             _matrix(version, coverage(wheels)),
             *[_wheel(wheel, logs) for wheel in wheels],
+            _stub(stub) if stub else "",
             class_="version",
             aria_labelledby=identifier,
         ),
     )
+
+
+def _stub(stub: Offered) -> Markup:
+    link = tag("a", stub.filename, href=f"{_ROOT}{quote(stub.filename)}")
+    told = "a stub: it holds no source, and installs one of these wheels or says which is missing"
+    return text("\n", tag("p", link, " · ", told, class_="quiet", id=stub.filename))
 
 
 def _matrix(version: Version, cells: Mapping[Target, Cell[Kept]]) -> Markup:

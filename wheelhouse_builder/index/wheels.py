@@ -1,4 +1,4 @@
-"""What the index tells of a wheel."""
+"""What the index tells of a wheel, and of a stub."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 
-class Published(Protocol):
-    """A wheel as the index needs it (`wheelhouse.records.StoredWheel`)."""
+class Offered(Protocol):
+    """A file as the index needs it (`wheelhouse.records.StoredStub`)."""
 
     @property
     def filename(self) -> str: ...
@@ -27,11 +27,16 @@ class Published(Protocol):
     @property
     def requires_python(self) -> str | None: ...
     @property
-    def metadata_sha256(self) -> str: ...
-    @property
     def published_at(self) -> datetime | None: ...
     @property
     def yanked(self) -> str | None: ...
+
+
+class Published(Offered, Protocol):
+    """A wheel as the index needs it (`wheelhouse.records.StoredWheel`)."""
+
+    @property
+    def metadata_sha256(self) -> str: ...
     @property
     def project_key(self) -> str | None: ...
     @property

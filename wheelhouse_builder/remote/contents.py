@@ -11,8 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
+from wheelhouse_builder.artifact import project_in
 from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.remote.items import DirectoryPages, Item, Stage
 from wheelhouse_builder.wheelhouse.generations import read_manifest
@@ -49,11 +48,11 @@ def project_prints(generation: Generation, pages: DirectoryPages) -> dict[str, s
 
 
 def project_items(generation: Generation, root: Path, unit: str, pages: DirectoryPages) -> list[Item]:
-    """The wheels of a project, from the folder `root`, its build logs and its pages. Raises `DamagedError`."""
+    """The wheels and stubs of a project, from the folder `root`, its build logs and pages. Raises `DamagedError`."""
     folder = generation.path / unit
     with _damage(generation):
         files = json.loads((folder / "index.v1_json").read_bytes())["files"]
-        found = [item for file in files for item in _wheel_items(root, file)]
+        found = [item for file in files for item in _file_items(root, file)]
         logs = [generation.path / "browse" / "logs" / f"{file['filename']}.log.gz" for file in files]
         found += [_item(f"browse/logs/{log.name}", Stage.PAGES, log) for log in logs if log.is_file()]
         for path in sorted(folder.iterdir()):
@@ -90,11 +89,13 @@ def _directory_page(key: str, stage: Stage, folder: Path, pages: DirectoryPages)
         yield _item(key, stage, folder / name)
 
 
-def _wheel_items(root: Path, file: Mapping[str, object]) -> Iterator[Item]:
-    """A wheel and its metadata; the page tells their digests."""
-    name, hashes, metadata = str(file["filename"]), file["hashes"], file["core-metadata"]
-    parse_wheel_filename(name)  # so it is no path
-    for key, digests in ((f"{name}.metadata", metadata), (name, hashes)):
+def _file_items(root: Path, file: Mapping[str, object]) -> Iterator[Item]:
+    """A wheel and its metadata, or a stub; the page tells their digests."""
+    name, told = str(file["filename"]), {}
+    project_in(name)  # so it is no path
+    if name.endswith(".whl"):
+        told[f"{name}.metadata"] = file["core-metadata"]
+    for key, digests in (told | {name: file["hashes"]}).items():
         if not isinstance(digests, dict):
             raise TypeError(f"{name} has no digest")
         path = root / key
@@ -112,7 +113,7 @@ def _item(key: str, stage: Stage, path: Path) -> Item:
 def _damage(generation: Generation) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, InvalidWheelFilename) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(
             f"generation {generation.number} cannot be copied: {error}",
             hint="`whb index` publishes a new one; `whb rollback --list` lists those that are kept",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FOR_EVER = "public, max-age=31536000, immutable"  # a wheel's name stands for one content
+_FOR_EVER = "public, max-age=31536000, immutable"  # the name of a wheel or stub stands for one content
 _SHORT = "public, max-age=300"  # seconds: how long a cache may show the state before
 _ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
+_SDIST = ".tar.gz"  # is fetched and hashed as it is, never unpacked on the way
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".v1_json": "application/vnd.pypi.simple.v1+json",
@@ -28,7 +29,7 @@ _TYPES = {
 class Stage(IntEnum):
     """The order of copying. What a page names is there before the page."""
 
-    WHEELS = 1  # and their metadata: they never change
+    WHEELS = 1  # and their metadata, and stubs: they never change
     PAGES = 2  # of the projects
     COPIES = 3  # the same, compressed
     REST = 4  # the flat page, locks, pages for people
@@ -101,8 +102,8 @@ def headers_of(name: str) -> Headers:
     """The headers of an object from the name of its file."""
     plain, encoding = name, None
     for suffix, value in _ENCODINGS.items():
-        if name.endswith(suffix):
+        if name.endswith(suffix) and not name.endswith(_SDIST):
             plain, encoding = name.removesuffix(suffix), value
     kind = next((value for suffix, value in _TYPES.items() if plain.endswith(suffix)), "application/octet-stream")
-    for_ever = plain.endswith((".whl", ".whl.metadata"))
+    for_ever = plain.endswith((".whl", ".whl.metadata", _SDIST))
     return Headers(content_type=kind, cache_control=_FOR_EVER if for_ever else _SHORT, content_encoding=encoding)

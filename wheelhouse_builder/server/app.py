@@ -136,7 +136,7 @@ class _Server:
                 "" if path else f"{quote(scope['path'].rpartition('/')[2])}/"
             )  # `/pypi` comes here as well as `/pypi/`
             await send_redirect(scope, send, 302, above + place, self.policy.page_headers)
-        elif path.count("/") == 1 and path.endswith((".whl", ".whl.metadata")):
+        elif path.count("/") == 1 and path.endswith((".whl", ".whl.metadata", ".tar.gz")):
             await send_wheel(scope, receive, send, path[1:], snapshot, self.snapshots.wheelhouse, self.policy)
         elif await send_for_people(scope, send, path, snapshot, self.policy):
             return

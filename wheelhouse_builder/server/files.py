@@ -1,8 +1,8 @@
-"""Wheels, their metadata and the texts beside the index.
+"""Wheels, their metadata, stubs and the texts beside the index.
 
-What is served is found among what was published: a wheel by its name in the JSON page of its project, anything else in
-the listing of its folder. No path is made from what a request says. Pages that clients still hold may be of an older
-generation, so a wheel that any kept one names is there too.
+What is served is found among what was published: a wheel or a stub by its name in the JSON page of its project,
+anything else in the listing of its folder. No path is made from what a request says. Pages that clients still hold may
+be of an older generation, so a file that any kept one names is there too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, is_normalized_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    is_normalized_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from starlette.responses import FileResponse
 
 from wheelhouse_builder.server import ranges
@@ -56,7 +62,7 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a page of the index tells of a wheel."""
+    """What a page of the index tells of a wheel, or of a stub."""
 
     sha256: str
     size: int
@@ -74,12 +80,12 @@ class Listing:
 async def send_wheel(
     scope: Scope, receive: Receive, send: Send, name: str, snapshot: Snapshot, wheelhouse: Wheelhouse, policy: Policy
 ) -> None:
-    """Answer a GET or HEAD for a wheel or its metadata: 200, 206, 304, 412, 416, or 404 if it is none of ours."""
+    """Answer a GET or HEAD for a wheel, its metadata or a stub: 200, 206, 304, 412, 416; 404 if it is none of ours."""
     wheel = name.removesuffix(_METADATA)
     note(scope, route="file" if wheel == name else "metadata")
     entry = await _entry(wheel, snapshot, wheelhouse)
     if entry is None:
-        await send_text(scope, send, 404, "no such wheel is published", policy.text_headers)
+        await send_text(scope, send, 404, "no such file is published", policy.text_headers)
     elif wheel == name:
         await _send_file(scope, receive, send, wheelhouse.root / wheel, entry, policy)
     else:
@@ -113,8 +119,9 @@ def _listing_in(snapshot: Snapshot, project: str) -> Listing:
 
 def _project_of(wheel: str) -> str | None:
     try:
-        name = parse_wheel_filename(wheel)[0] if len(wheel) <= _MAX_NAME else ""
-    except InvalidWheelFilename:
+        parse = parse_wheel_filename if wheel.endswith(".whl") else parse_sdist_filename
+        name = parse(wheel)[0] if len(wheel) <= _MAX_NAME else ""
+    except (InvalidWheelFilename, InvalidSdistFilename):
         return None
     return name if is_normalized_name(name) else None
 

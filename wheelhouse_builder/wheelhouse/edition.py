@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.wheelhouse.records import Base, StoredWheel
+    from wheelhouse_builder.wheelhouse.records import Base, StoredStub, StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 LINKS = "links/index.html"
@@ -111,19 +111,27 @@ def edit(
     start: Start,
     changed: Collection[NormalizedName],
     wheels: Iterable[StoredWheel],
+    stubs: Iterable[StoredStub],
     wheelhouse: Wheelhouse,
     pages: NewPages,
 ) -> Edition:
-    """Render the projects of `wheels`, which are all wheels of those that `changed`; the others are as in `start`."""
+    """Render the projects of `wheels`, which are all wheels of those that `changed`; the others are as in `start`.
+
+    `stubs` are of the same projects.
+    """
     marks = wheelhouse.records.marks()
     kept = {name: entry for name, entry in start.projects.items() if name not in changed}
     summaries = {name: start.summaries[name] for name in kept}
+    beside: dict[str, list[StoredStub]] = {}
+    for stub in stubs:
+        beside.setdefault(stub.name, []).append(stub)
     blocks: dict[str, bytes] = {}
     for name, found in groupby(sorted(wheels, key=lambda wheel: wheel.name), key=lambda wheel: wheel.name):
         group = list(found)
         metadata = wheelhouse.metadata(newest(group)[1][0].filename)
         logs = {wheel.filename for wheel in group if wheelhouse.has_build_log(wheel.filename)}
-        rendering = render_project(name, group, marks.get(name, UNMARKED), metadata=metadata, logs=logs)
+        mark, extra = marks.get(name, UNMARKED), beside.get(name, [])
+        rendering = render_project(name, group, mark, stubs=extra, metadata=metadata, logs=logs)
         files: dict[str, bytes] = {}
         for page, text in rendering.pages.items():
             files |= packing.packed(page, text.encode())

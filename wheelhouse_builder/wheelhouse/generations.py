@@ -74,7 +74,8 @@ def publish(
         wheels = wheelhouse.sound_wheels(moment, changes.names if start else None)
         before, pages = current(wheelhouse), NewPages(wheelhouse)
         chosen = _carried_over(before) | _locks(wheelhouse, selections)
-        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, wheelhouse, pages)
+        stubs = wheelhouse.stubs_beside(wheels, moment, changes.names if start else None)
+        draft = edition.edit(start or edition.NOTHING, changes.names, wheels, stubs, wheelhouse, pages)
         pages.settle()
         as_it_was = before is not None and _is_as_it_was(before, draft, chosen)
         after = before if before is not None and as_it_was else _write(wheelhouse, draft, chosen)
@@ -105,9 +106,9 @@ def roll_back(wheelhouse: Wheelhouse, number: int | None = None) -> Generation:
     Raises `UsageError` when it is not kept, `DamagedError` when wheels that it names are gone or changed.
     """
     wanted = _wanted(wheelhouse, number)
-    if lost := lost_wheels(wheelhouse, wanted):
+    if lost := lost_files(wheelhouse, wanted):
         raise DamagedError(
-            f"generation {wanted.number} needs wheels that are gone or changed: {', '.join(lost)}",
+            f"generation {wanted.number} needs files that are gone or changed: {', '.join(lost)}",
             hint="put them back as they were, or take another generation; `whb rollback --list` lists them",
         )
     with disk.writing(wheelhouse.root):
@@ -137,8 +138,8 @@ def read_manifest(generation: Generation) -> Manifest:
         raise _damaged(generation, error) from error
 
 
-def named_wheels(generation: Generation, known: dict[str, dict[str, str]] | None = None) -> dict[str, str]:
-    """The wheels that a generation names, by file name, with the sha256 that it tells.
+def named_files(generation: Generation, known: dict[str, dict[str, str]] | None = None) -> dict[str, str]:
+    """The wheels and stubs that a generation names, by file name, with the sha256 that it tells.
 
     `known` keeps what page folders name from one call to the next: generations share most of them.
     Raises `DamagedError` when a page is missing or is not what `publish` wrote.
@@ -165,15 +166,15 @@ def _damaged(generation: Generation, error: Exception) -> DamagedError:
     )
 
 
-def lost_wheels(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
-    """Those of its wheels that are not there as the generation tells."""
+def lost_files(wheelhouse: Wheelhouse, generation: Generation) -> list[str]:
+    """Those of its wheels and stubs that are not there as the generation tells."""
     known = {facts.filename: facts for facts in wheelhouse.records.facts()}
 
     def is_there(name: str, sha256: str) -> bool:
         facts = known.get(name)
         return facts is not None and facts.sha256 == sha256 and look_at(wheelhouse.root, facts).there
 
-    return sorted(name for name, sha256 in named_wheels(generation).items() if not is_there(name, sha256))
+    return sorted(name for name, sha256 in named_files(generation).items() if not is_there(name, sha256))
 
 
 def current(wheelhouse: Wheelhouse) -> Generation | None:

@@ -1,4 +1,4 @@
-"""What the wheelhouse knows about its wheels, in SQLite.
+"""What the wheelhouse knows about its wheels and stubs, in SQLite.
 
 A wheel is served only if it has a record. One connection per operation: any thread may ask, and nothing stays open.
 """
@@ -29,10 +29,14 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 _BUSY_SECONDS = 30.0
+_WHEEL = ".whl"
 
 
 class Seen(NamedTuple):
-    """How the two files of a wheel were when their content was last known to be right; zeros: not known."""
+    """How the two files of a wheel were when their content was last known to be right; zeros: not known.
+
+    A stub is one file.
+    """
 
     mtime_ns: int = 0
     metadata_mtime_ns: int = 0
@@ -40,15 +44,20 @@ class Seen(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What it takes to look at the files of a wheel."""
+    """What it takes to look at the files of a wheel, or at a stub."""
 
     filename: str
     name: str
     sha256: str
     size: int
-    metadata_sha256: str
+    metadata_sha256: str | None  # None: a stub
     published: bool
     seen: Seen
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether nothing lies beside it."""
+        return self.metadata_sha256 is None
 
 
 class Base(NamedTuple):
@@ -96,6 +105,20 @@ class StoredWheel:
         return parse_wheel_filename(self.filename)[-1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredStub:
+    """An sdist in the wheelhouse that holds no source and resolves to the wheels of its version."""
+
+    filename: str
+    name: NormalizedName
+    version: Version
+    sha256: str  # hexadecimal
+    size: int  # bytes
+    requires_python: str | None = None
+    published_at: datetime | None = None  # UTC, as of wheels
+    yanked: str | None = None  # with its version
+
+
 _COLUMNS = tuple(field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked")
 _SELECT = "SELECT wheels.*, reason AS yanked FROM wheels LEFT JOIN yanks USING (name, version)"
 _NAMED = "name IN (SELECT value FROM json_each(:names))"
@@ -103,8 +126,16 @@ _WRITTEN = (*_COLUMNS, *Seen._fields)
 _INSERT = f"INSERT OR REPLACE INTO wheels ({', '.join(_WRITTEN)}) VALUES (:{', :'.join(_WRITTEN)})"  # noqa: S608  # constants
 _FACTS = f"""
 SELECT filename, name, sha256, size, metadata_sha256, published_at IS NOT NULL, {", ".join(Seen._fields)} FROM wheels
-WHERE NOT collected
+WHERE NOT collected AND @ UNION ALL
+SELECT filename, name, sha256, size, NULL, published_at IS NOT NULL, mtime_ns, 0, 0 FROM stubs
+WHERE NOT collected AND @ ORDER BY filename
 """  # noqa: S608  # constants
+_STUB_COLUMNS = tuple(field.name for field in dataclasses.fields(StoredStub) if field.name != "yanked")
+_STUBS = "SELECT stubs.*, reason AS yanked FROM stubs LEFT JOIN yanks USING (name, version)"
+_INSERT_STUB = (
+    f"INSERT OR REPLACE INTO stubs ({', '.join(_STUB_COLUMNS)}, mtime_ns) "  # noqa: S608  # constants
+    f"VALUES (:{', :'.join(_STUB_COLUMNS)}, :mtime_ns)"
+)
 
 
 class Records:
@@ -160,11 +191,13 @@ class Records:
             return _load(stored)
 
     def remove(self, filenames: Iterable[str]) -> None:
-        """Forget these wheels; of one that was published the name stays taken: clients hold its hash."""
-        wheels = [(filename,) for filename in filenames]
+        """Forget these files; of one that was published the name stays taken: clients hold its hash."""
         with self._open() as connection:
-            connection.executemany("DELETE FROM wheels WHERE filename = ? AND published_at IS NULL", wheels)
-            connection.executemany("UPDATE wheels SET collected = 1 WHERE filename = ?", wheels)
+            for table, names in _by_table(filenames):
+                rows = [(filename,) for filename in names]
+                gone = f"DELETE FROM {table} WHERE filename = ? AND published_at IS NULL"  # noqa: S608  # constants
+                connection.executemany(gone, rows)
+                connection.executemany(f"UPDATE {table} SET collected = 1 WHERE filename = ?", rows)  # noqa: S608
 
     def set_yank(self, name: NormalizedName, version: Version, reason: str | None) -> None:
         """Note why a version is yanked, for all its files, also those to come; None takes it back."""
@@ -203,12 +236,35 @@ class Records:
             connection.execute("UPDATE wheels SET verdicts = ? WHERE filename = ?", (text, filename))
 
     def mark_published(self, filenames: Iterable[str], moment: datetime) -> None:
-        """Note the time of first publication of the wheels that have none yet."""
+        """Note the time of first publication of the files that have none yet."""
+        text = moment.astimezone(UTC).isoformat()
         with self._open() as connection:
-            connection.executemany(
-                "UPDATE wheels SET published_at = ? WHERE filename = ? AND published_at IS NULL",
-                [(moment.astimezone(UTC).isoformat(), filename) for filename in filenames],
-            )
+            for table, names in _by_table(filenames):
+                first = f"UPDATE {table} SET published_at = ? WHERE filename = ? AND published_at IS NULL"  # noqa: S608
+                connection.executemany(first, [(text, filename) for filename in names])
+
+    # stubs
+
+    def stubs(self, names: Iterable[NormalizedName] | None = None) -> tuple[StoredStub, ...]:
+        """The record of every stub that is kept of these projects, or of all, by file name."""
+        if not self.path.exists():
+            return ()
+        query = f"{_STUBS} WHERE NOT collected AND {'1' if names is None else _NAMED} ORDER BY filename"
+        with self._open() as connection:
+            return tuple(map(_load_stub, connection.execute(query, {"names": json.dumps(list(names or ()))})))
+
+    def stub(self, filename: str) -> StoredStub | None:
+        """The record of one stub, also of one that gc removed: its name stays taken."""
+        with self._open() as connection:
+            row = connection.execute(f"{_STUBS} WHERE filename = ?", (filename,)).fetchone()
+        return None if row is None else _load_stub(row)
+
+    def add_stub(self, stub: StoredStub, mtime_ns: int) -> None:
+        """Write the record of a stub, in place of one of the same file name."""
+        values = dataclasses.asdict(stub) | {"version": str(stub.version), "mtime_ns": mtime_ns}
+        values["published_at"] = stub.published_at and stub.published_at.astimezone(UTC).isoformat()
+        with self._open() as connection:
+            connection.execute(_INSERT_STUB, values)
 
     # the files
 
@@ -216,18 +272,22 @@ class Records:
         """What it takes to look at the files of these projects, or of all, by file name."""
         if not self.path.exists():
             return []
-        query = f"{_FACTS} {'' if names is None else f'AND {_NAMED}'} ORDER BY filename"
+        query = _FACTS.replace("@", "1" if names is None else _NAMED)
         with self._open() as connection:
             connection.row_factory = None
             rows = connection.execute(query, {"names": json.dumps(list(names or ()))}).fetchall()
         return [Facts._make((*row[:5], bool(row[5]), Seen._make(row[6:]))) for row in rows]
 
     def set_seen(self, seen: Mapping[str, Seen]) -> None:
-        """Note how the files of these wheels were when their content was right."""
+        """Note how these files were when their content was right."""
         with self._open() as connection:
             connection.executemany(
                 "UPDATE wheels SET mtime_ns = ?, metadata_mtime_ns = ?, metadata_size = ? WHERE filename = ?",
-                [(*found, filename) for filename, found in seen.items()],
+                [(*found, filename) for filename, found in seen.items() if filename.endswith(_WHEEL)],
+            )
+            connection.executemany(
+                "UPDATE stubs SET mtime_ns = ? WHERE filename = ?",
+                [(found.mtime_ns, filename) for filename, found in seen.items() if not filename.endswith(_WHEEL)],
             )
 
     # what is to be published
@@ -324,6 +384,21 @@ def _load(row: sqlite3.Row) -> StoredWheel:
             "published_at": _moment(values["published_at"]),
         }
     )
+
+
+def _load_stub(row: sqlite3.Row) -> StoredStub:
+    values = {name: row[name] for name in (*_STUB_COLUMNS, "yanked")}
+    known = {"version": Version(values["version"]), "published_at": _moment(values["published_at"])}
+    return StoredStub(**values | known)
+
+
+def _by_table(filenames: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """The table of wheels and that of stubs, each with its files."""
+    wheels: list[str] = []
+    stubs: list[str] = []
+    for filename in filenames:
+        (wheels if filename.endswith(_WHEEL) else stubs).append(filename)
+    return [("wheels", wheels), ("stubs", stubs)]
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
-"""What a wheelhouse no longer needs: old generations, and wheels that no kept generation names.
+"""What a wheelhouse no longer needs: old generations, and wheels and stubs that no kept generation names.
 
-A wheel is needed as long as a kept generation names it, and for a grace period after it came or was last published:
+A file is needed as long as a kept generation names it, and for a grace period after it came or was last published:
 clients hold pages and locks for a while. So are those of a quarantined project, whose page names none. Wheels without a
 record are somebody else's and stay.
 """
@@ -19,7 +19,7 @@ from wheelhouse_builder.wheelhouse.generations import (
     all_generations,
     current,
     kept_page_keys,
-    named_wheels,
+    named_files,
     previous,
     retire,
 )
@@ -38,8 +38,8 @@ class Garbage:
     """What can go."""
 
     generations: tuple[Generation, ...] = ()
-    files: tuple[Path, ...] = ()  # wheels, their sidecars and build logs
-    records: tuple[str, ...] = ()  # by file name of the wheel; the name of one that was published stays taken
+    files: tuple[Path, ...] = ()  # wheels, their sidecars and build logs, and stubs
+    records: tuple[str, ...] = ()  # by file name of the wheel or stub; the name of one that was published stays taken
     size: int = 0  # bytes of all these files and generations, and of the page folders that only they have
 
 
@@ -51,9 +51,9 @@ def find_garbage(
     kept = {*generations[-keep:], current(wheelhouse), previous(wheelhouse)}
     old = tuple(generation for generation in generations if generation not in kept)
     known: dict[str, dict[str, str]] = {}
-    needed = {name for generation in generations if generation in kept for name in named_wheels(generation, known)}
+    needed = {name for generation in generations if generation in kept for name in named_files(generation, known)}
     since = (now or datetime.now(UTC)) - grace
-    used = {name: generation.published for generation in old for name in named_wheels(generation, known)}
+    used = {name: generation.published for generation in old for name in named_files(generation, known)}
     quarantined = {name for name, mark in wheelhouse.records.marks().items() if mark.status is Status.QUARANTINED}
     spare = [
         facts.filename

@@ -1,4 +1,4 @@
-"""The look at the files of the wheelhouse: is each wheel, with its sidecar, what its record says?
+"""The look at the files of the wheelhouse: is each wheel, with its sidecar, and each stub what its record says?
 
 A file whose size and modification time are as noted is taken for right; any other is hashed.
 """
@@ -36,9 +36,11 @@ class Problem:
     @property
     def remedy(self) -> str:
         """What to do next."""
+        wheel = self.path.name.endswith(".whl")
+        again = "run the same command again: it is fetched or built anew" if wheel else "`whb stub` makes it again"
         return {
-            Trouble.MISSING: "build again to have it back",
-            Trouble.CHANGED: f"remove it (rm {self.path}) and run the same command again: it is fetched or built anew",
+            Trouble.MISSING: "build again to have it back" if wheel else again,
+            Trouble.CHANGED: f"remove it (rm {self.path}) and {again}",
             Trouble.FOREIGN: "whb did not put it there and does not publish it, but pip's --find-links would see it: "
             "move it away",
         }[self.trouble]
@@ -49,30 +51,31 @@ class Problem:
 
 
 class Look(NamedTuple):
-    """What was found of one wheel."""
+    """What was found of one wheel or stub."""
 
-    there: bool  # both files, and right
+    there: bool  # all its files, and right
     trouble: Trouble | None
     seen: Seen  # to be noted; nothing is known of a file that is gone or wrong
 
 
 def look_at(root: Path, facts: Facts, *, thorough: bool = False) -> Look:
-    """Look at the two files of a wheel. A record without a file that was never published is no trouble."""
-    wheel = f"{root}/{facts.filename}"
+    """Look at the two files of a wheel, or the one of a stub. A record without a file is no trouble if unpublished."""
+    path = f"{root}/{facts.filename}"
     try:
-        status = os.stat(wheel)  # noqa: PTH116  # a Path takes ten times as long, and there may be 100,000 wheels
+        status = os.stat(path)  # noqa: PTH116  # a Path takes ten times as long, and there may be 100,000 wheels
     except FileNotFoundError:  # its admission was interrupted, or someone removed it
         return Look(False, Trouble.MISSING if facts.published else None, Seen())
     try:
-        sidecar = f"{wheel}.metadata"
-        beside = os.stat(sidecar)  # noqa: PTH116
-        seen = Seen(status.st_mtime_ns, beside.st_mtime_ns, beside.st_size)
+        seen, sidecar = Seen(status.st_mtime_ns), f"{path}.metadata"
+        if not facts.is_stub:
+            beside = os.stat(sidecar)  # noqa: PTH116
+            seen = Seen(status.st_mtime_ns, beside.st_mtime_ns, beside.st_size)
         if status.st_size != facts.size:
             return Look(False, Trouble.CHANGED, Seen())
         known = Seen() if thorough else facts.seen
         if seen[1:] != known[1:] and sha256_of(Path(sidecar)) != facts.metadata_sha256:
             return Look(False, Trouble.CHANGED, Seen())
-        if seen.mtime_ns != known.mtime_ns and sha256_of(Path(wheel)) != facts.sha256:
+        if seen.mtime_ns != known.mtime_ns and sha256_of(Path(path)) != facts.sha256:
             return Look(False, Trouble.CHANGED, Seen())
     except FileNotFoundError:
         return Look(False, Trouble.CHANGED, Seen())

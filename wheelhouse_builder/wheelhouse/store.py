@@ -1,6 +1,6 @@
 """The wheelhouse as a directory.
 
-    *.whl, *.whl.metadata       flat on top: `pip install --find-links DIR` works
+    *.whl, *.whl.metadata       flat on top: `pip install --find-links DIR` works; stubs as *.tar.gz
     simple, links, requirements-*.txt, pylock.*.toml    links into the current generation
     .whb/                       records.sqlite, generations/, pages/, current, lock, logs/, tmp/
 
@@ -33,7 +33,7 @@ from wheelhouse_builder.target import Arch
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.lock import exclusive
-from wheelhouse_builder.wheelhouse.records import Facts, Records, Seen, StoredWheel
+from wheelhouse_builder.wheelhouse.records import Facts, Records, Seen, StoredStub, StoredWheel
 from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look_at
 
 if TYPE_CHECKING:
@@ -119,18 +119,34 @@ class Wheelhouse:
         """The wheels of these projects (of all) that are there, by file name; no other file is looked at.
 
         `moment` is noted as the time of first publication of those that have none: to be called to publish them.
-        Raises `DamagedError` if the content of one is not what its record says.
+        Raises `DamagedError` if the content of one, or of a stub, is not what its record says.
         """
         records = self.records.facts(names)
         looks = {facts.filename: look_at(self.root, facts) for facts in records}
         _require_unchanged(
             Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
         )
-        there = {name for name, look in looks.items() if look.there}
+        there = {facts.filename for facts in records if not facts.is_stub and looks[facts.filename].there}
         if new := [facts.filename for facts in records if not facts.published and facts.filename in there]:
             self.records.mark_published(new, moment)
         wheels = self.records.all() if names is None else self.records.of_projects(names)
         return [wheel for wheel in wheels if wheel.filename in there]
+
+    def stubs_beside(
+        self, wheels: Iterable[StoredWheel], moment: datetime, names: Iterable[NormalizedName] | None = None
+    ) -> list[StoredStub]:
+        """The stubs of these projects (of all) that are there, of the versions that these wheels are of.
+
+        A stub without a wheel could only fail, and installers would prefer it to an older version that works.
+        `moment` as for `sound_wheels`.
+        """
+        stubs = [stub for stub in self.records.stubs(names) if (self.root / stub.filename).is_file()]
+        if not stubs:
+            return []
+        served = {(wheel.name, wheel.version) for wheel in wheels}
+        shown = [stub for stub in stubs if (stub.name, stub.version) in served]
+        self.records.mark_published([stub.filename for stub in shown], moment)
+        return [dataclasses.replace(stub, published_at=stub.published_at or moment) for stub in shown]
 
     def metadata(self, filename: str) -> bytes:
         """The METADATA of a wheel that is there."""
@@ -167,18 +183,18 @@ class Wheelhouse:
             look = look_at(self.root, _facts(stored))
             if look.there:
                 return self.records.add(stored, look.seen)
-            self._require_open(stored)
+            known = self.records.by_filename(stored.filename)
+            self.require_open(stored.name, stored.filename, published=bool(known and known.published_at))
             return self._place(source, stored, metadata, Path(folder), log)
 
-    def _require_open(self, new: StoredWheel) -> None:
-        """Raise `JobError` if its project takes no new files (PEP 792)."""
-        mark = self.records.marks().get(new.name, UNMARKED)
-        known = self.records.by_filename(new.filename)
-        if mark.status in (Status.ARCHIVED, Status.QUARANTINED) and (known is None or known.published_at is None):
+    def require_open(self, name: NormalizedName, filename: str, *, published: bool) -> None:
+        """Raise `JobError` if the project takes no new files (PEP 792); one that was `published` before is none."""
+        mark = self.records.marks().get(name, UNMARKED)
+        if mark.status in (Status.ARCHIVED, Status.QUARANTINED) and not published:
             why = f" ({mark.reason})" if mark.reason else ""
             raise JobError(
-                f"{new.filename} is not taken in: {new.name} is {mark.status}{why}",
-                hint=f"`whb mark {new.name} active` opens it again",
+                f"{filename} is not taken in: {name} is {mark.status}{why}",
+                hint=f"`whb mark {name} active` opens it again",
             )
 
     def _with_free_name(self, wheel: Path, record: StoredWheel, folder: Path) -> Path:

@@ -47,14 +47,19 @@ def yank(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, reason:
     Returns the new generation; None if that is what is published already.
     Raises `UsageError` when the version is not there, and what `publish` raises.
     """
-    files = [wheel for wheel in _there(wheelhouse, name) if wheel.version == version]
-    if not files:
-        raise UsageError(f"{name}=={version} is not in {wheelhouse.root}", hint=_close(wheelhouse, name))
+    files = wheels_of(wheelhouse, name, version)
     if reason is None and all(wheel.yanked is None for wheel in files):
         raise UsageError(f"{name}=={version} is not yanked", hint="`whb yank NAME==VERSION --reason TEXT` yanks")
     with disk.writing(wheelhouse.root):
         wheelhouse.records.set_yank(name, version, reason)
     return publish(wheelhouse, {})
+
+
+def wheels_of(wheelhouse: Wheelhouse, name: NormalizedName, version: Version) -> list[StoredWheel]:
+    """The wheels of a version that are there, at least one. Raises `UsageError`."""
+    if found := [wheel for wheel in _there(wheelhouse, name) if wheel.version == version]:
+        return found
+    raise UsageError(f"{name}=={version} is not in {wheelhouse.root}", hint=_close(wheelhouse, name))
 
 
 def _there(wheelhouse: Wheelhouse, name: NormalizedName) -> list[StoredWheel]:
