@@ -85,7 +85,7 @@ def _store(work: Path) -> None:
     shutil.rmtree(work / "wheelhouse", ignore_errors=True)
     house = Wheelhouse(work / "wheelhouse")
     with house.lock():
-        record = record_of(wheel, origin="built", project_key=inputs.key(target), built_for=str(target))
+        record = record_of(wheel, origin="built", project_keys=((inputs.key(target), str(target)),))
         house.admit(wheel, record)
         publish(house, {})
 

@@ -240,7 +240,7 @@ def _make() -> Index:
     described["demo-1.0.tar.gz"] = _described("demo-1.0.tar.gz", files, None)
     described["demo-1.1-cp312-cp312-musllinux_1_2_aarch64.whl"]["yanked"] = "crashes"
     first = described["demo-1.0-py3-none-any.whl"]
-    first["_whb"] = {"project-key": "ab12", "built-for": "cp312-musllinux_1_2_aarch64"}  # the index's own (PEP 691)
+    first["_whb"] = {"project-keys": {"ab12": "cp312-musllinux_1_2_aarch64"}}  # the index's own (PEP 691)
     first |= {"gpg-sig": True, "provenance": "https://index.test/demo-1.0-py3-none-any.whl.provenance"}
     files["demo-1.0-py3-none-any.whl.asc"] = b"-----BEGIN PGP SIGNATURE-----"
     files["demo-1.0-py3-none-any.whl.provenance"] = json.dumps({"version": 1, "attestation_bundles": [{}]}).encode()

@@ -115,8 +115,7 @@ class Project:
             url=f"../../{wheel.name}",
             sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
             size=wheel.stat().st_size,
-            project_key=self.key(target, config_settings),
-            built_for=str(target),
+            project_keys=((self.key(target, config_settings), str(target)),),
         )
         self.page.write_text(project_page(IndexProject(name=canonicalize_name("demo"), files=(file,))))
         return wheel

@@ -73,7 +73,7 @@ def _making(provided: Provided) -> dict[str, object]:
         "built_for": build.built_for,
         "engine": build.engine,
         "seconds": build.seconds,
-        "project_key": build.project_key,
+        "project_keys": ((build.project_key, build.built_for),) if build.project_key else (),
     }
 
 

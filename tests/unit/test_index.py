@@ -195,11 +195,13 @@ def test_reason_of_a_yank_is_escaped(reason: str) -> None:
 def test_what_a_project_of_our_own_is_found_by_is_told_in_json_alone() -> None:
     """Keys with an underscore are the index's own (PEP 691)."""
     found, plain = stored("cffi-2.10.0-cp312-abi3-musllinux_1_2_aarch64.whl"), stored("cffi-2.9.0-py3-none-any.whl")
-    keyed = dataclasses.replace(found, project_key="ab12", built_for=str(TARGET))
+    keyed = dataclasses.replace(found, project_keys=(("ab12", str(TARGET)), ("cd34", "cp313-musllinux_1_2_x86_64")))
     pages, without = index_files([plain, keyed]), index_files([plain, found])
     first, second = json.loads(pages["simple/cffi/index.v1_json"])["files"]
     assert "_whb" not in first
-    assert second.pop("_whb") == {"project-key": "ab12", "built-for": "cp312-musllinux_1_2_aarch64"}
+    assert second.pop("_whb") == {
+        "project-keys": {"ab12": "cp312-musllinux_1_2_aarch64", "cd34": "cp313-musllinux_1_2_x86_64"}
+    }
     assert second == json.loads(without["simple/cffi/index.v1_json"])["files"][1]
     assert pages["simple/cffi/index.html"] == without["simple/cffi/index.html"]
 

@@ -134,8 +134,8 @@ def test_a_store_keeps_it_to_be_found_again(world: World) -> None:
     wheel = build_for(request, ARM, world.out())
     (stored,) = world.store.wheels()
     assert request.inputs is not None
-    assert (stored.filename, stored.project_key) == (wheel.name, request.inputs.key(ARM))
-    assert keys(world.store) == [{"project-key": request.inputs.key(ARM), "built-for": str(ARM)}]
+    assert (stored.filename, stored.project_keys) == (wheel.name, ((request.inputs.key(ARM), str(ARM)),))
+    assert keys(world.store) == [{"project-keys": {request.inputs.key(ARM): str(ARM)}}]
     (work,) = world.engine.built
     assert work.source.config_settings == (("a", ("1",)), ("b", ("2", "3")))  # type: ignore[union-attr]  # a tree
 
@@ -196,10 +196,10 @@ def test_a_pure_wheel_is_kept_from_any_machine(world: World, capfd: pytest.Captu
     here = Target.parse(str(stored.built_for))
     assert request.inputs is not None
     assert path == world.store.root / "demo-1.0-py3-none-any.whl"
-    assert (stored.origin, stored.engine, stored.project_key) == ("built", "backend", request.inputs.key(here))
+    assert (stored.origin, stored.engine) == ("built", "backend")
     assert (here.python, stored.source_sha256) == (sys.version_info[:2], request.inputs.source)
     assert [(verdict.target, verdict.passed) for verdict in stored.verdicts] == [(str(here), True)]
-    assert keys(world.store) == [{"project-key": request.inputs.key(here), "built-for": str(here)}]
+    assert keys(world.store) == [{"project-keys": {request.inputs.key(here): str(here)}}]
     assert capfd.readouterr().err == ""
 
 
@@ -282,7 +282,7 @@ def test_the_key_is_of_the_tree_as_it_was_before_the_build(world: World) -> None
     store_own(world.request(), make_wheel(world.folder))
     (stored,) = world.store.wheels()
     assert before is not None
-    assert stored.project_key == before.key(Target.parse(str(stored.built_for)))
+    assert dict(stored.project_keys).keys() == {before.key(Target.parse(str(stored.built_for)))}
 
 
 def test_the_same_wheel_again_is_no_news_and_another_gets_a_build_tag(world: World) -> None:

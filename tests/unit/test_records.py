@@ -36,7 +36,7 @@ FULL = dataclasses.replace(
     build_key="b",
     built_for="cp312-musllinux_1_2_aarch64",
     engine="cross",
-    project_key="p",
+    project_keys=(("p", "cp312-musllinux_1_2_aarch64"),),
     seconds=1.5,
     notes=("one", "two"),
     verdicts=(VERDICT,),
@@ -83,6 +83,16 @@ def test_first_publication_is_kept(records: Records) -> None:
     again = records.by_filename(FULL.filename)
     assert again is not None
     assert (again.published_at, again.request_key) == (first, "new")
+
+
+def test_the_same_wheel_of_another_source_is_found_by_both(records: Records) -> None:
+    other, none = (dataclasses.replace(FULL, project_keys=keys) for keys in ((("q", "cp311-x"), ("p", "cp312-y")), ()))
+    for wheel in (FULL, other, none):
+        stored = records.add(wheel, Seen(1))
+    assert stored.project_keys == (("p", "cp312-y"), ("q", "cp311-x"))
+    assert records.all() == (stored,)
+    changed = dataclasses.replace(FULL, sha256="other", project_keys=(("r", "cp312-z"),))
+    assert records.add(changed, Seen(1)).project_keys == changed.project_keys
 
 
 def test_other_content_is_published_for_the_first_time(records: Records) -> None:
@@ -170,7 +180,7 @@ def older(path: Path, version: int) -> Records:
     ours = Records(path.with_name("ours.sqlite"))
     ours.create()
     ours.add(FULL, Seen(17))
-    columns = [field.name for field in dataclasses.fields(OLD) if field.name not in ("yanked", "project_key")]
+    columns = [field.name for field in dataclasses.fields(OLD) if field.name not in ("yanked", "project_keys")]
     columns.append("mtime_ns")
     with sqlite3.connect(ours.path) as connection:
         row = connection.execute(f"SELECT {', '.join(columns)} FROM wheels").fetchone()
@@ -183,7 +193,7 @@ def older(path: Path, version: int) -> Records:
 
 
 OLDER = range(1, schema.VERSION)
-OLD = dataclasses.replace(FULL, project_key=None)  # what the versions before 4 could keep of it
+OLD = dataclasses.replace(FULL, project_keys=())  # what the versions before 4 could keep of it
 
 
 @pytest.mark.parametrize("version", OLDER)

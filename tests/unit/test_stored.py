@@ -44,7 +44,7 @@ def offer(filename: str, **changes: Any) -> Offer:
 
 def entry(filename: str = "demo-1.0-py3-none-any.whl", **changes: object) -> dict[str, object]:
     """A file as a page has it."""
-    whb = {"project-key": KEY, "built-for": str(TARGET)}
+    whb = {"project-keys": {KEY: str(TARGET)}}
     fields = {"filename": filename, "url": f"../../{filename}", "hashes": {"sha256": "0" * 64}, "size": 3, "_whb": whb}
     return {**fields, **changes}
 
@@ -63,7 +63,7 @@ def test_what_a_page_offers() -> None:
         {"filename": "demo-0.9-py3-none-any.whl", "url": "x", "hashes": {}},
         entry("demo-1.0-1-py3-none-any.whl", yanked="broken"),
         entry("demo-1.0-2-py3-none-any.whl", yanked=False),
-        entry("demo-1.0-3-py3-none-any.whl", _whb={"project-key": KEY, "built-for": "cp399-musllinux_9_9_riscv64"}),
+        entry("demo-1.0-3-py3-none-any.whl", _whb={"project-keys": {KEY: "cp399-musllinux_9_9_riscv64"}}),
     )
     offers = parse_page(content, "http://host/simple/demo/", what="it")
     assert [each.filename for each in offers] == ["demo-1.0-py3-none-any.whl", "demo-1.0-2-py3-none-any.whl"]
@@ -164,7 +164,7 @@ def test_a_wheel_is_found_by_its_key_alone(project: Project) -> None:
     found = find(read_request(None), None)
     assert found is not None
     assert found.offer.filename == "demo-1.0-py3-none-any.whl"
-    project.edit_page(_whb={"project-key": KEY, "built-for": str(TARGET)})
+    project.edit_page(_whb={"project-keys": {KEY: str(TARGET)}})
     new_process()
     assert find(read_request(None), None) is None
     project.edit_page(_whb=None)

@@ -117,6 +117,5 @@ def file_of(wheel: Published) -> File:
         metadata_sha256=wheel.metadata_sha256,
         upload_time=wheel.published_at,
         yanked=wheel.yanked,
-        project_key=wheel.project_key,
-        built_for=wheel.built_for,
+        project_keys=tuple(wheel.project_keys),
     )

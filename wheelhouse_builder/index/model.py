@@ -63,8 +63,8 @@ class File:
         None  # UTC; "a valid ISO 8601 date/time string in the form yyyy-mm-ddThh:mm:ss.ffffffZ"
     )
     yanked: str | None = None  # "an arbitrary string that gives the reason why the file has been yanked" (PEP 592)
-    project_key: str | None = None  # by what our build-backend wrapper finds the file, and
-    built_for: str | None = None  # for which target that was computed
+    # By what our build-backend wrapper finds the file: project keys, each with the target that it is made for.
+    project_keys: tuple[tuple[str, str], ...] = ()
 
     @property
     def upload_time_text(self) -> str | None:

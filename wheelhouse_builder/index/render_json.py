@@ -45,7 +45,7 @@ def _file(file: File) -> dict[str, Any]:
         "core-metadata": {"sha256": file.metadata_sha256} if file.metadata_sha256 else None,
         "upload-time": file.upload_time_text,
         "yanked": file.yanked,
-        "_whb": {"project-key": file.project_key, "built-for": file.built_for} if file.project_key else None,
+        "_whb": {"project-keys": dict(file.project_keys)} if file.project_keys else None,
     }
     return {key: value for key, value in document.items() if value is not None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from packaging.utils import NormalizedName
@@ -38,6 +39,4 @@ class Published(Offered, Protocol):
     @property
     def metadata_sha256(self) -> str: ...
     @property
-    def project_key(self) -> str | None: ...
-    @property
-    def built_for(self) -> str | None: ...
+    def project_keys(self) -> Sequence[tuple[str, str]]: ...

@@ -91,7 +91,9 @@ class StoredWheel:
     request_key: str | None = None  # all that shapes the build, before its build requirements are known
     build_key: str | None = None  # the same with them
     built_for: str | None = None  # str(Target)
-    project_key: str | None = None  # of a project that builds by our wrapper: by what that finds the wheel again
+    # Of a project that builds by our wrapper: the project keys by which that finds the wheel again, each with the
+    # target that it is made for. Sources that differ may give the same wheel.
+    project_keys: tuple[tuple[str, str], ...] = ()
     engine: str | None = None
     seconds: float | None = None  # wall time of the build
     notes: tuple[str, ...] = ()
@@ -179,13 +181,20 @@ class Records:
             return frozenset(row["name"] for row in connection.execute("SELECT DISTINCT name FROM wheels"))
 
     def add(self, wheel: StoredWheel, seen: Seen) -> StoredWheel:
-        """Write a record, in place of one of the same file name; the time of first publication stays."""
+        """Write a record, in place of one of the same file name.
+
+        If that was of the same content, the time of first publication stays, and the project keys are added to its own.
+        """
         values = _dump(wheel) | seen._asdict()
         with self._open() as connection:
             old = connection.execute(
-                "SELECT published_at FROM wheels WHERE filename = ? AND sha256 = ?", (wheel.filename, wheel.sha256)
+                "SELECT published_at, project_keys FROM wheels WHERE filename = ? AND sha256 = ?",
+                (wheel.filename, wheel.sha256),
             ).fetchone()
-            values["published_at"] = old[0] if old and old[0] else values["published_at"]
+            if old:
+                values["published_at"] = old["published_at"] or values["published_at"]
+                project_keys = dict(json.loads(old["project_keys"])) | dict(wheel.project_keys)
+                values["project_keys"] = json.dumps(list(project_keys.items()))
             connection.execute(_INSERT, values)
             stored = connection.execute(f"{_SELECT} WHERE filename = ?", (wheel.filename,)).fetchone()
             return _load(stored)
@@ -367,6 +376,7 @@ def _dump(wheel: StoredWheel) -> dict[str, Any]:
     values = {name: getattr(wheel, name) for name in _COLUMNS}
     return values | {
         "version": str(wheel.version),
+        "project_keys": json.dumps(wheel.project_keys),
         "notes": json.dumps(wheel.notes),
         "verdicts": _dump_verdicts(wheel.verdicts),
         "published_at": wheel.published_at.astimezone(UTC).isoformat() if wheel.published_at else None,
@@ -379,6 +389,7 @@ def _load(row: sqlite3.Row) -> StoredWheel:
         **values
         | {
             "version": Version(values["version"]),
+            "project_keys": tuple((key, target) for key, target in json.loads(values["project_keys"])),
             "notes": tuple(json.loads(values["notes"])),
             "verdicts": tuple(map(_load_verdict, json.loads(values["verdicts"]))),
             "published_at": _moment(values["published_at"]),

@@ -48,9 +48,9 @@ _TRIGGERS = "".join(
 )
 
 _KEYS = f"""
-ALTER TABLE wheels ADD COLUMN project_key TEXT;
+ALTER TABLE wheels ADD COLUMN project_keys TEXT NOT NULL DEFAULT '[]';
 DROP TRIGGER wheels_update;
-{_trigger("wheels", f"UPDATE OF {_SHOWN}, project_key", "new")}
+{_trigger("wheels", f"UPDATE OF {_SHOWN}, project_keys", "new")}
 """
 # Sdists that a wheelhouse offers beside its wheels; `collected` as of wheels.
 _STUBS = """

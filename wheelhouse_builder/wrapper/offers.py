@@ -56,16 +56,20 @@ def _parse_offers(files: list[dict[str, object]], base: str) -> Iterator[Offer]:
                 "filename": str(filename),
                 "url": str(url),
                 "hashes": {"sha256": str(sha256)},
-                "_whb": {"project-key": str(key), "built-for": str(built_for)},
-            } if not file.get("yanked") and _is_target(built_for):
+                "_whb": {"project-keys": dict(keys)},
+            } if not file.get("yanked"):
                 size = file.get("size")
-                yield Offer(
-                    filename=filename,
-                    url=urljoin(base, url),
-                    sha256=sha256.lower(),
-                    size=size if isinstance(size, int) else None,
-                    key=key,
-                    built_for=built_for,
+                yield from (
+                    Offer(
+                        filename=filename,
+                        url=urljoin(base, url),
+                        sha256=sha256.lower(),
+                        size=size if isinstance(size, int) else None,
+                        key=key,
+                        built_for=built_for,
+                    )
+                    for key, built_for in keys.items()
+                    if _is_target(built_for)
                 )
             case {"filename": str()}:
                 pass

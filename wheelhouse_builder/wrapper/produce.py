@@ -196,7 +196,7 @@ def _record(request: Request, wheel: Path, target: Target, canceller: Canceller)
         origin="built",
         engine=ENGINE,
         built_for=str(target),
-        project_key=made_of and made_of.key(target),
+        project_keys=((made_of.key(target), str(target)),) if made_of else (),
         source_sha256=made_of and made_of.source,
         verdicts=verdicts,
     )
