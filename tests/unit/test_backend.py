@@ -22,9 +22,12 @@ from tests.wrapping import (
 )
 from wheelhouse_builder import backend
 from wheelhouse_builder.target import Arch, Target
+from wheelhouse_builder.wrapper import produce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wheelhouse_builder.wrapper.request import Request
 
 MUSL = Target((3, 12), Arch.X86_64)
 C_PROJECT = 'name = "demo"\nversion = "1.0"\n[tool.setuptools]\next-modules = [{ name = "x", sources = ["x.c"] }]'
@@ -299,6 +302,48 @@ def test_a_wheel_without_a_name_is_an_error(project: Project, out: Path, capsys:
     assert "returned 'demo.whl'" in refused(capsys, backend.build_wheel, str(out), None)
 
 
+def test_a_wheel_is_kept_under_the_key_that_the_tree_had_before_its_build(
+    project: Project, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backends write into it: C files of Cython, a version."""
+    project.write(ALL_HOOKS.replace("return make_wheel", "Path('w').touch(); return make_wheel"))
+    key = project.key()
+    kept: list[str] = []
+
+    def store_own(request: Request, wheel: Path) -> None:
+        assert request.inputs is not None
+        kept.append(request.inputs.key(TARGET))
+
+    monkeypatch.setattr(produce, "store_own", store_own)
+    assert backend.build_wheel(str(out), {"whb.store": str(out)}) == "demo-1.0-py3-none-any.whl"
+    assert (project.root / "w").exists()
+    assert kept == [key]
+
+
+def test_what_is_kept_is_handed_out(project: Project, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = out.parent / "demo-1.0-1-py3-none-any.whl"
+    stored.write_bytes(b"repaired")
+    monkeypatch.setattr(produce, "store_own", lambda request, wheel: stored)
+    assert backend.build_wheel(str(out), {"whb.store": str(out)}) == stored.name
+    assert [path.name for path in out.iterdir()] == [stored.name]
+    assert (out / stored.name).read_bytes() == b"repaired"
+
+
+def test_nothing_is_kept_in_an_unpacked_sdist(project: Project, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A relative path of [tool.whb] leads there, and with it the wheel would be gone."""
+    project.write(store="wheels")
+    (project.root / "PKG-INFO").write_text("Metadata-Version: 2.2\nName: demo\nVersion: 1.0\n")
+    assert backend.build_wheel(str(out), None) == "demo-1.0-py3-none-any.whl"
+    assert "is not stored" in capsys.readouterr().err
+    assert not (project.root / "wheels").exists()
+
+
+def test_offline_no_index_is_asked(project: Project, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"whb.wheelhouse": "http://127.0.0.1:9/simple/", "whb.offline": "true"}
+    assert backend.build_wheel(str(out), given) == "demo-1.0-py3-none-any.whl"
+    assert "http://127.0.0.1:9/simple/ is not asked" in capsys.readouterr().err
+
+
 # A miss that is not to be built
 
 
@@ -310,6 +355,8 @@ def test_on_miss_fail_names_the_wheel_the_target_and_the_command(
     said = refused(capsys, backend.get_requires_for_build_wheel, None)
     assert f'no wheel of demo 1.0 for {TARGET} is in {project.house}, and on-miss is "fail"' in said
     assert f"whb build . --python 3.12 --arch arm64 -w {project.house}" in said
+    other = {"whb.target": str(MUSL)}
+    assert f"for {MUSL}" in refused(capsys, backend.get_requires_for_build_wheel, other)
     assert not project.calls
 
 

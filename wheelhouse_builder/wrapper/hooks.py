@@ -48,6 +48,7 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings) -> list[str]:
     if _from_wheelhouse(request, check):
         return []
     if request.foreign_target:
+        _require_building(request)
         return _requirements_of(_BUILD_EXTRA)
     requires = _ask_requires(_wrapped_for_wheel(request), "get_requires_for_build_wheel", request.config_settings)
     return [*requires, *_requirements_of(_STORE_EXTRA)] if request.settings.backend.store else requires
@@ -238,6 +239,10 @@ def _check_installs(filename: str) -> None:
 
 def _kept(request: Request, wheel: Path) -> Path:
     """The wheel as the wheelhouse keeps it, else as it was built."""
+    store = request.settings.backend.store
+    if request.is_sdist and store is not None and store.is_relative_to(request.root):
+        tell(f"{wheel.name} is not stored: {store} goes with the unpacked sdist; store may be an absolute path")
+        return wheel
     with _extra_there(_STORE_EXTRA):
         from wheelhouse_builder.wrapper.produce import store_own  # noqa: PLC0415 - heavy
 

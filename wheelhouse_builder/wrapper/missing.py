@@ -44,7 +44,7 @@ def _remedy(request: Request, target: Target | None) -> str:
                 words += ["-C", f"{name}={item}"]
         return f"in the project's folder: {shlex.join(words)}"
     wanted = ["--python", target.python_version, "--arch", target.arch.docker, "-w", _store(request)]
-    if (request.root / "PKG-INFO").is_file():  # an sdist, unpacked for a moment
+    if request.is_sdist:
         name = canonicalize_name(request.identity.name or "")
         pinned = f"{name}=={request.identity.version}" if request.identity.version else name
         return f"it is made by: {shlex.join(['whb', 'build', '-P', pinned, '--no-binary', name, *wanted])}"

@@ -50,6 +50,11 @@ class Request:
         return inputs and replace(inputs, config_settings=normalised(self.config_settings))
 
     @property
+    def is_sdist(self) -> bool:
+        """Whether the tree is an sdist, unpacked by the front end for this build."""
+        return (self.root / "PKG-INFO").is_file()
+
+    @property
     def foreign_target(self) -> Target | None:
         """The target that is asked for, if that is not what this interpreter is."""
         wanted = self.settings.backend.target

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from wheelhouse_builder.errors import DamagedError, DownloadError, MachineError, WhbError
+from wheelhouse_builder.redact import redact
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.wrapper.offers import Offer, choose, parse_page
 from wheelhouse_builder.wrapper.own import own_tags
@@ -58,6 +59,9 @@ def find(request: Request, target: Target | None) -> Found | None:
     name = request.identity.name
     if name is None:
         tell(f"{request.root}: its files do not say its name, so no wheel is looked up")
+        return None
+    if request.settings.offline and request.settings.backend.index:
+        tell(f"{redact(request.settings.backend.index)} is not asked: offline")
         return None
     place = place_of(request.settings)
     offers = _offers(place, name)
