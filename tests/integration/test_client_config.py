@@ -21,12 +21,15 @@ import boto3
 import httpx
 import moto
 import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.integration.web import Site, certificates, free_port, running, serving
 from tests.wheels import make_wheel
 from wheelhouse_builder.client_config.address import parse_url
 from wheelhouse_builder.wheelhouse.generations import publish
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
+from wheelhouse_builder.wheelhouse.stubs import admit_stub, stub_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +42,7 @@ SERVERS = ("nginx", "apache", "caddy")
 JSON, HTML = "application/vnd.pypi.simple.v1+json", "text/html"
 PIP_ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
 UV_ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
-CFFI = "cffi-99.1-py3-none-any.whl"
+CFFI, STUB = "cffi-99.1-py3-none-any.whl", "cffi-99.1.tar.gz"
 USER, PASSWORD = "ci-bot", "PASSWORD"  # the latter as printed in netrc
 
 
@@ -53,12 +56,16 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def wheelhouse(folder: Path) -> Path:
-    """A published wheelhouse: a cffi that runs anywhere, newer than any in the public index, and what it depends on."""
+    """A published wheelhouse: a cffi that runs anywhere, newer than any in the public index, and what it depends on.
+
+    There is a stub of cffi too.
+    """
     house = Wheelhouse(folder / "wheelhouse")
     with house.lock():
         for name, version, requires in (("cffi", "99.1", ("pycparser",)), ("pycparser", "99.0", ())):
             wheel = make_wheel(folder, name=name, version=version, requires=requires)
             house.admit(wheel, record_of(wheel, origin="built"))
+        admit_stub(house, stub_of(house, canonicalize_name("cffi"), Version("99.1"), str(house.root)))
         publish(house, {})
     return house.root
 
@@ -198,6 +205,15 @@ def test_wheels_are_immutable_and_come_in_parts(served: Site, wheelhouse: Path) 
     assert (part.status_code, part.content) == (206, content[10:20])
     metadata = httpx.get(served.url + CFFI + ".metadata")
     assert metadata.content == (wheelhouse / f"{CFFI}.metadata").read_bytes()
+
+
+def test_stubs_come_as_they_are(served: Site, wheelhouse: Path) -> None:
+    """A server that takes them for something compressed has clients unpack them before they compare the hash."""
+    answer = httpx.get(served.url + STUB, headers={"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.content) == (200, (wheelhouse / STUB).read_bytes())
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["cache-control"] == "max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize(
