@@ -113,6 +113,7 @@ def test_the_description_is_the_targets_and_holds_no_path_of_the_host(tmp_path: 
     found = variables(described.library / f"{ARM.sysconfigdata_name}.py")
     assert found["EXT_SUFFIX"] == ARM.ext_suffix
     assert found["SOABI"] == ARM.soabi
+    assert found["LIBPYTHON"] == ""  # meson links extensions to libpython where it is not said
     assert found["HAVE_CLOSE_RANGE"] == 0
     assert found["HAVE_STRLCPY"] == 1
     assert found["SIZEOF_LONG"] == 8

@@ -196,7 +196,11 @@ def _describe(
     target: Target, identity: str, cache: Path, headers: Path, pyconfig: str, numbers: Mapping[str, int]
 ) -> TargetPython:
     """The description with this identity, made whole under another name: several jobs may want it at once."""
-    described = TargetPython(prefix=cache / "targets" / f"{target}-{identity}", target=target)
+    template = _sysconfigdata(
+        TargetPython(prefix=Path("prefix"), target=target), numbers
+    )  # other releases have another
+    name = f"{target}-{hashlib.sha256(f'{identity} {template}'.encode()).hexdigest()[:16]}"
+    described = TargetPython(prefix=cache / "targets" / name, target=target)
     if described.prefix.is_dir():
         return described
     described.prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +248,7 @@ def _sysconfigdata(described: TargetPython, numbers: Mapping[str, int]) -> str:
             ["BASECFLAGS", "BLDLIBRARY", "CONFIGURE_CFLAGS", "CONFIGURE_LDFLAGS", "CPPFLAGS", "LDFLAGS"], ""
         ),
         **dict.fromkeys(
-            ["LIBS", "PY_CFLAGS", "PY_LDFLAGS", "SHLIBS", "SYSLIBS", "PYTHONFRAMEWORK", "LIBM", "LIBC"], ""
+            ["LIBS", "PY_CFLAGS", "PY_LDFLAGS", "SHLIBS", "SYSLIBS", "PYTHONFRAMEWORK", "LIBM", "LIBC", "LIBPYTHON"], ""
         ),
         "ABIFLAGS": "",
         "AR": "ar",
