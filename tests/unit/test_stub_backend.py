@@ -465,6 +465,27 @@ def test_what_is_no_page_is_told(content: bytes) -> None:
     assert "WHB_WHEELHOUSE" in caught.value.hint
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(("demo-1.0-py3-none-any.whl", "http://[")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(("filename", "url", "hashes", "sha256", "size", "files", "status")), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON)
+def test_a_page_may_hold_anything(files: object, mark: object) -> None:
+    content = json.dumps({"files": files, "project-status": mark}).encode()
+    try:
+        found = read(content)
+    except StubError as error:
+        assert error.hint  # noqa: PT017  # either way is right
+    else:
+        assert all(wheel.filename == "demo-1.0-py3-none-any.whl" for wheel in found.wheels)
+
+
 # folders
 
 
@@ -516,7 +537,7 @@ def test_a_page_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         Folder(tmp_path).page("demo")
 
 
-@pytest.mark.parametrize("where", ["wheelhouse", "./w", "", "s3://bucket/w", "ftp://h/simple/", "~/w"])
+@pytest.mark.parametrize("where", ["wheelhouse", "./w", "", "s3://bucket/w", "http://[::1/simple/", "~/w"])
 def test_a_wheelhouse_that_is_nowhere_is_refused(where: str) -> None:
     with pytest.raises(StubError, match="neither an absolute path nor an http"):
         open_wheelhouse(where)

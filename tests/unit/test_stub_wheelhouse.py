@@ -40,6 +40,8 @@ from wheelhouse_builder.wheelhouse.stubs import stub_of
 from wheelhouse_builder.wheelhouse.yanking import yank
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp
 
 DEMO, ONE = canonicalize_name("demo"), Version("1.0")
@@ -182,6 +184,13 @@ def test_a_version_without_wheels_has_no_stub(house: Wheelhouse) -> None:
     with pytest.raises(UsageError, match=r"demo==3\.0 is not in") as caught:
         stub_of(house, DEMO, Version("3.0"), URL)
     assert caught.value.hint == "of demo there is 1.0, 2.0"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"Name: other")])
+def test_no_stub_is_made_of_damaged_metadata(damage: Callable[[Path], object], house: Wheelhouse) -> None:
+    damage(house.root / f"{WHEEL}.metadata")
+    with pytest.raises(DamagedError, match=f"the metadata of {WHEEL} is gone or damaged"):
+        stub_of(house, DEMO, ONE, URL)
 
 
 @pytest.mark.parametrize("status", [Status.ARCHIVED, Status.QUARANTINED])
@@ -438,6 +447,14 @@ def test_the_real_sdist_is_not_written_over(
     assert main(["stub", "demo==1.0", "-o", "."]) == 2
     assert "demo-1.0.tar.gz is there with other content" in capfd.readouterr().err
     assert (tmp_path / STUB).read_bytes() == b"the real one"
+
+
+def test_a_folder_that_is_none_is_told(house: Wheelhouse, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / STUB).mkdir()
+    for folder in ("file", "file/below", "."):
+        assert main(["stub", "demo==1.0", "-o", folder]) == 2
+        assert f"error: {Path(folder, STUB)} cannot be written: " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

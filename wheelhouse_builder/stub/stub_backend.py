@@ -365,13 +365,15 @@ class Answer(NamedTuple):
 
 
 def open_wheelhouse(where: str) -> Folder | Index:
-    """The wheelhouse in a folder, or behind the URL of its index."""
-    if where.startswith(("http://", "https://")):
-        return Index(where)
-    folder = unquote(urlsplit(where).path) if where.startswith("file://") else where
-    if not os.path.isabs(folder):  # noqa: PTH117
-        raise StubError(f"the wheelhouse {where!r} is neither an absolute path nor an http(s) URL", _ANOTHER)
-    return Folder(Path(folder))
+    """The wheelhouse in a folder, or behind the URL of its index. Raises `StubError` if it is neither."""
+    with contextlib.suppress(ValueError):  # a URL that is none
+        if where.startswith(("http://", "https://")):
+            return Index(where)
+        folder = unquote(urlsplit(where).path) if where.startswith("file://") else where
+        if os.path.isabs(folder):  # noqa: PTH117
+            return Folder(Path(folder))
+    told = redacted(where)
+    raise StubError(f"the wheelhouse {told!r} is neither an absolute path nor an http(s) URL", _ANOTHER)
 
 
 class Folder:

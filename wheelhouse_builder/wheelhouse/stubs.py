@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.errors import DamagedError, JobError
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.stub.sdist import StubSdist, make_stub
 from wheelhouse_builder.wheelhouse import disk
@@ -18,17 +18,31 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
+    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 
 def stub_of(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, place: str) -> StubSdist:
     """The stub of a version, from its wheels that are here; `place` is where clients find them, as in `make_stub`.
 
-    Raises `UsageError` when there is none, `JobError` when they do not need the same.
+    Raises `UsageError` when there is none, `JobError` when they do not need the same, `DamagedError` when the metadata
+    of one is not what its record says: a stub that was published cannot be put right.
     """
     wheels = wheels_of(wheelhouse, name, version)
-    metadata = {wheel.filename: wheelhouse.metadata(wheel.filename) for wheel in wheels}
+    metadata = {wheel.filename: _metadata(wheelhouse, wheel) for wheel in wheels}
     return make_stub(name, version, metadata, place)
+
+
+def _metadata(wheelhouse: Wheelhouse, wheel: StoredWheel) -> bytes:
+    try:
+        content = wheelhouse.metadata(wheel.filename)
+    except FileNotFoundError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != wheel.metadata_sha256:
+        raise DamagedError(
+            f"the metadata of {wheel.filename} is gone or damaged", hint="`whb index` says what to do about it"
+        )
+    return content
 
 
 def admit_stub(wheelhouse: Wheelhouse, stub: StubSdist) -> None:
