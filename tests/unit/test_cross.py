@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from wheelhouse_builder.engines.cross.interpreter import (
 )
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.target import Arch, Target
 
@@ -206,6 +208,25 @@ def test_the_wrappers_are_written_once(tools: zig.ZigTools, tmp_path: Path) -> N
     assert zig.ensure_zig(Arch.AARCH64, tmp_path) == tools
     assert (tools.bin / "cc").stat().st_mtime_ns == before
     assert zig.ensure_zig(Arch.X86_64, tmp_path).bin != tools.bin
+
+
+def test_zig_is_kept_beyond_the_environment_that_it_was_installed_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tools of the next environment are then the same."""
+    cache = tmp_path / "cache"
+    for environment in (tmp_path / "one", tmp_path / "other"):
+        (environment / "ziglang/lib").mkdir(parents=True)
+        (environment / "ziglang/zig").write_text("#!/bin/sh\n")
+        monkeypatch.setattr(zig, "zig_binary", lambda folder=environment: folder / "ziglang/zig")
+        zig.keep_zig(cache, Canceller())
+        shutil.rmtree(environment)
+    made = zig.ensure_zig(Arch.AARCH64, cache)
+    assert made.zig.is_relative_to(cache)
+    assert made.zig.is_file()
+    assert (made.zig.parent / "lib").is_dir()
+    assert f"exec {made.zig} " in (made.bin / "cc").read_text()
+    assert not list(cache.glob("toolchains/ziglang-*/ziglang-*"))
 
 
 def test_a_toolchain_is_not_warm_before_it_was_warmed(tools: zig.ZigTools) -> None:

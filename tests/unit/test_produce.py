@@ -97,6 +97,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
     monkeypatch.setattr(run, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
     monkeypatch.setattr(pipeline, "repair", repair_nothing)
+    monkeypatch.setattr("wheelhouse_builder.engines.cross.zig.keep_zig", lambda cache, canceller: None)
     return made
 
 

@@ -47,12 +47,14 @@ def build_for(request: Request, target: Target, folder: Path) -> Path:
     `DamagedError` (the wheelhouse), `Cancelled` on SIGINT and SIGTERM.
     """
     from wheelhouse_builder.cached import mark_cache  # noqa: PLC0415 - what builds is much to import
+    from wheelhouse_builder.engines.cross.zig import keep_zig  # noqa: PLC0415
     from wheelhouse_builder.run import build_tree  # noqa: PLC0415
 
     canceller = Canceller()
     with cancelling(canceller), _settings_for(request.settings, target) as settings:
         with suppress(OSError):  # who needs the cache says what is wrong with it
             mark_cache(settings.cache)
+        keep_zig(settings.cache, canceller)  # the front end made this environment for this hook
         report = build_tree(settings, _tree_of(request), listener=told, canceller=canceller)
         (row,) = report.rows
         if row.filename is None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cached import answer_about
-from wheelhouse_builder.engines.cross.zig import zig_binary
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Listener, Note
 from wheelhouse_builder.files import write_atomically
@@ -272,7 +271,7 @@ def rust_environment(
         f"AR_{key}": str(tools.bin / "ar"),
         f"CC_{host}": str(folder / "host-cc"),
         f"CXX_{host}": str(folder / "host-c++"),
-        "CARGO_ZIGBUILD_ZIG_PATH": str(zig_binary()),  # inside a build environment it cannot import ziglang
+        "CARGO_ZIGBUILD_ZIG_PATH": str(tools.zig),  # inside a build environment it cannot import ziglang
         "MATURIN_NO_INSTALL_RUST": "1",
         "PATH": f"{folder}{os.pathsep}{path}",
     }

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
+import shutil
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import MachineError
@@ -146,6 +148,24 @@ def zig_binary() -> Path:
     return Path(spec.origin).parent / "zig"
 
 
+def keep_zig(cache: Path, canceller: Canceller) -> None:
+    """Put the installed zig below `cache`, once for each version; `ensure_zig` takes it from there.
+
+    For runs in an environment that is made for them alone: under each new path zig compiles its own libraries, minutes
+    of work, and tools are written that nobody needs later. Raises `MachineError` if zig is not installed, `Cancelled`.
+    """
+    kept = _kept(cache)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with locked(kept.with_name(f"{kept.name}.lock"), canceller):
+        if not kept.exists():
+            with TemporaryDirectory(dir=kept.parent, prefix="ziglang-") as scratch:
+                shutil.copytree(zig_binary().parent, Path(scratch, kept.name)).rename(kept)
+
+
+def _kept(cache: Path) -> Path:
+    return cache / "toolchains" / f"ziglang-{zig_version()}"
+
+
 def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError`."""
     if any(char.isspace() for char in str(cache)):
@@ -153,7 +173,9 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
             f"the path of the cache, {cache}, holds a space, and build systems take CC apart at spaces",
             hint="choose another one with WHB_CACHE_DIR or --cache-dir",
         )
-    zig, version = zig_binary(), zig_version() or "unknown"
+    version = zig_version() or "unknown"
+    kept = _kept(cache) / "zig"
+    zig = kept if kept.exists() else zig_binary()
     program = shlex.quote(str(zig))
     target = arch.multiarch
     files = {
