@@ -156,6 +156,13 @@ def test_a_stub_is_looked_at_once(published: Wheelhouse, monkeypatch: pytest.Mon
     assert read == []
 
 
+def test_wheels_are_taken_in_beside_a_stub(published: Wheelhouse) -> None:
+    assert add(published, requires=("other",)) == "demo-1.0-1-py3-none-any.whl"
+    assert add(published, version="3.0") == "demo-3.0-py3-none-any.whl"
+    publish_all(published)
+    assert len(names(published)) == 5
+
+
 # one name, one content
 
 

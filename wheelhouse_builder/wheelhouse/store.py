@@ -222,7 +222,7 @@ class Wheelhouse:
         return any(
             facts.filename != wheel.name and parse_wheel_name(facts.filename) == parsed
             for facts in self.records.facts([parsed[0]])
-            if (self.root / facts.filename).is_file()
+            if not facts.is_stub and (self.root / facts.filename).is_file()
         )
 
     def _is_taken(self, wheel: Path) -> bool:
