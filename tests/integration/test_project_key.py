@@ -41,6 +41,7 @@ BUILT = {
     "tiny_c.cpython-311-x86_64-linux-gnu.so": "x",
     "tiny.egg-info/PKG-INFO": "x",
     "__pycache__/x.cpython-311.pyc": "x",
+    "tiny-1.0-py3-none-any.whl": "x",
 }
 NOT_OF_THE_WHEEL = ["tests", "tox.ini", "*.md"]
 

@@ -185,6 +185,7 @@ NOT_OF_THE_SOURCE: list[dict[str, str]] = [
     CACHE,
     {"wheelhouse/.whb/records.sqlite": "x", "wheelhouse/demo-1.0-py3-none-any.whl": "x"},
     {"src/demo/_demo.cpython-312-x86_64-linux-gnu.so": "x", "_demo.abi3.so": "x"},
+    {"demo_project-1.0-py3-none-any.whl": "x"},
     {"build/lib/x.py": "x", "dist/demo-1.0.tar.gz": "x", "src/demo/__pycache__/x.cpython-312.pyc": "x"},
 ]
 
@@ -204,6 +205,7 @@ OF_THE_SOURCE: list[dict[str, str]] = [
     {"src/demo/_demo.so": "x"},
     {"src/setup.cfg": "[egg_info]\ntag_build = \n"},
     {"src/demo/dist/x.py": ""},
+    {"src/demo/bundled-1.0-py3-none-any.whl": "x"},
     {"pyproject.toml": WRAPPED.replace("80", "81")},
 ]
 

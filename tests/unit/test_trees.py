@@ -33,6 +33,7 @@ LEFT_BEHIND = [
     "PKG-INFO",
     ".venv/bin/python",
     "wheelhouse/.whb/records.sqlite",
+    "foo-1.0-py3-none-any.whl",  # of `pip wheel .`
 ]
 
 

@@ -116,7 +116,9 @@ def _is_output(folder: str, names: set[str]) -> bool:
 
 
 def _is_left_behind(name: str, *, at_top: bool) -> bool:
-    return name in _LEFT_BEHIND or name.endswith((".egg-info", ".pyc")) or (at_top and name in _LEFT_BEHIND_AT_TOP)
+    if at_top and (name in _LEFT_BEHIND_AT_TOP or name.endswith(".whl")):  # where `pip wheel .` puts them
+        return True
+    return name in _LEFT_BEHIND or name.endswith((".egg-info", ".pyc"))
 
 
 @contextmanager
