@@ -13,6 +13,7 @@ import pytest
 
 from wheelhouse_builder.cli import COMMANDS, command_parser
 from wheelhouse_builder.cli.options import read_settings
+from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.recipes.model import parse_package_recipe
 from wheelhouse_builder.recipes.table import Table
 from wheelhouse_builder.settings import OPTIONS
@@ -87,6 +88,20 @@ def test_every_example_of_settings_loads(page: str, tmp_path: Path) -> None:
         settings = load_settings(environ={}, folder=tmp_path)
         for name, table in settings.package_tables.items():
             parse_package_recipe(Table(f"packages.{name}", table))
+
+
+def test_the_example_of_the_build_backend_is_a_wrapped_project(tmp_path: Path) -> None:
+    page = "docs/reference/backend.md"
+    (block, *_) = toml_blocks(page)
+    (tmp_path / "pyproject.toml").write_text(block, encoding="utf-8")
+    system = read_build_system(tmp_path)
+    assert (system.wrapped, system.backend) == (True, "setuptools.build_meta")
+    assert system.requires == ("setuptools>=80", "cffi")
+    assert load_settings(environ={}, folder=tmp_path).backend.index == "https://wheels.example/simple/"
+    text = (ROOT / page).read_text(encoding="utf-8").partition("## Settings")[2]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text.partition("## The hooks")[0], re.MULTILINE)
+    assert rows
+    assert OPTIONS.keys() >= set(rows)
 
 
 def test_every_link_leads_somewhere() -> None:
