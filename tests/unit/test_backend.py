@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.tags import sys_tags
 
 from tests.wrapping import (
     ALL_HOOKS,
@@ -360,6 +361,12 @@ def test_on_miss_fail_names_the_wheel_the_target_and_the_command(
     assert not project.calls
 
 
+def test_on_miss_fail_where_whb_has_no_target(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run = refused(capsys, backend.get_requires_for_build_wheel, {"whb.on-miss": "fail"})
+    assert f"for {next(iter(sys_tags()))} is in" in run
+    assert "-C whb.on-miss=build builds for this interpreter" in run
+
+
 def test_without_a_compiler_a_native_miss_ends_at_once(
     project: Project, monkeypatch: pytest.MonkeyPatch, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -542,6 +549,7 @@ def test_a_version_from_version_control_is_built_and_told(
         ({"whb.on-miss": ["build", "fail"]}, "on-miss"),
         ({"whb.target": "cp312"}, "cp312"),
         ({"whb.build-backend": "x"}, "build-backend is a fact of the project"),
+        ({"whb.a": "x", "whb.b": "y"}, "2 problems in the settings: -C whb.a: unknown setting 'a'; -C whb.b: "),
     ],
 )
 def test_settings_that_cannot_be_followed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from functools import cache
@@ -37,5 +36,5 @@ def _names(target: Target) -> Tag:
 
 def has_compiler() -> bool:
     """Whether a C compiler is there: what `CC` names, else the first of the usual names on PATH."""
-    named = shlex.split(os.environ.get("CC", ""))[:1]
+    named = os.environ.get("CC", "").split()[:1]
     return any(shutil.which(name) for name in named or _COMPILERS)
