@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.houses import house_with
+from tests.houses import add_stub, house_with, publish_all
 from tests.wheels import make_wheel
 from wheelhouse_builder.server.credentials import sha256_of_token
 
@@ -35,6 +35,7 @@ PATHS = (
     *rb"""/ /simple/ /simple/demo/ /simple/demo /simple/DE.MO/ /simple/demo/index.html /simple/demo/about.html /links/
     /browse/ /browse/style.css /browse/?q=%27%22%3Cb%3E /demo-1.0-py3-none-any.whl /demo-1.0-py3-none-any.whl.metadata
     /legacy/ /healthz /readyz /metrics /foreign-1.0-py3-none-any.whl /linked-1.0-py3-none-any.whl /secret.txt
+    /demo-1.0.tar.gz /foreign-1.0.tar.gz /..-1.0.tar.gz
     /../secret.txt /%2e%2e/secret.txt /.whb/records.sqlite /.whb/secret /simple/../.whb/secret /browse/../.whb/secret
     /simple/..%2f.whb%2fsecret /simple/%00/ //simple//demo// /simple/?format= /simple/?format=%ff&format=text/html
     * http://other/simple/ /% /%zz /;/ /? /# \ /simple/<script>/ /simple/%3Cscript%3E/""".split(),
@@ -122,9 +123,12 @@ BODIES = (
 def make_house(folder: Path) -> Wheelhouse:
     """A wheelhouse with two projects, and beside them much that was never published."""
     house = house_with(folder / "wheelhouse", "demo", "other")
+    add_stub(house)
+    publish_all(house)
     (folder / "secret.txt").write_bytes(CANARY)
     (house.state / "secret").write_bytes(CANARY)
     make_wheel(house.root, name="foreign", files={"foreign.py": CANARY})
+    (house.root / "foreign-1.0.tar.gz").write_bytes(CANARY)
     (house.root / "linked-1.0-py3-none-any.whl").symlink_to(folder / "secret.txt")
     tokens = folder / "tokens.toml"
     tokens.write_text(

@@ -456,6 +456,7 @@ def test_a_quarantine_is_told_on_one_line() -> None:
         page(file("demo-1.0-py3-none-any.whl", size=None)),
         page(**{"project-status": "quarantined"}),
         b'{"files": [], "project-status": null}',
+        b"[" * 100_000,
         b"\xff",
     ],
 )

@@ -264,7 +264,7 @@ def read_page(stub: Stub, answer: Answer | None) -> Page:
         reason = " ".join(str(mark.get("reason", "")).split())
         notice = f"it is quarantined: {reason}" if mark.get("status") == "quarantined" else ""
         versions = sorted({match["version"] for match, _ in found}, key=version_key)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         message = f"what {redacted(stub.wheelhouse)} tells of {stub.name} is no page of an index: {error!r}"
         raise StubError(message, _ANOTHER) from None
     return Page(wheels=tuple(sorted(wheels)), versions=tuple(versions), notice=notice)
