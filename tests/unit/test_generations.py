@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import DamagedError
@@ -19,6 +21,7 @@ from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import Generation, all_generations, current, note_lost_pages, publish
 from wheelhouse_builder.wheelhouse.records import Records
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
+from wheelhouse_builder.wheelhouse.stubs import admit_stub, stub_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,10 +105,13 @@ def test_publication_is_seen_through_fixed_links(house: Wheelhouse, tmp_path: Pa
 def test_whatever_lies_in_a_wheelhouse_is_documented(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         one = add(house, tmp_path, "one")
+        stub = stub_of(house, canonicalize_name("one"), Version("1.0"), "/wheelhouse")
+        admit_stub(house, stub)
         published(house, arm=[one])
     page = Path(__file__).parents[2] / "docs/reference/wheelhouse.md"
     documented = {line.split()[0].strip("/") for line in page.read_text().splitlines() if line.startswith(" " * 6)}
-    there = {path.name.replace(one, "*.whl").replace(str(ARM), "TARGET") for path in house.root.iterdir()}
+    kinds = {one: "*.whl", f"{one}.metadata": "*.whl.metadata", stub.filename: "*.tar.gz"}
+    there = {kinds.get(path.name, path.name.replace(str(ARM), "TARGET")) for path in house.root.iterdir()}
     assert there == documented
 
 
