@@ -23,6 +23,7 @@ from wheelhouse_builder.remote.copying import Copying, copy_generation
 from wheelhouse_builder.remote.items import DirectoryPages, Stage, Verify, headers_of
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.snapshot import Snapshots
+from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import (
     Generation,
     current,
@@ -178,6 +179,25 @@ def test_a_stub_that_nobody_saw_may_be_made_anew(house: Wheelhouse) -> None:
     add_stub(house, place="https://moved.example/simple/")
     publish_all(house)
     assert STUB in names(house)
+
+
+def test_who_dies_while_a_stub_is_taken_in_leaves_no_file_without_a_record(
+    house: Wheelhouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for effect in ("write", "rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, effect, _die)
+            with pytest.raises(KeyboardInterrupt):
+                add_stub(house, version="2.0")
+        assert not (house.root / "demo-2.0.tar.gz").exists()
+        assert house.check() == []
+    add_stub(house, version="2.0")
+    publish_all(house)
+    assert "demo-2.0.tar.gz" in names(house)
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_sdist_that_somebody_put_there_is_not_replaced(house: Wheelhouse) -> None:
