@@ -13,8 +13,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import parse_wheel_filename
 
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.index.wheels import Published
 from wheelhouse_builder.target import NEWEST_PYTHON, OLDEST_PYTHON, Arch, Target
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from packaging.tags import Tag
-    from packaging.utils import BuildTag, NormalizedName
+    from packaging.utils import BuildTag
     from packaging.version import Version
 
 PYTHONS = tuple((3, minor) for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON[1] + 1))
@@ -96,15 +96,16 @@ class Cell(Generic[KeptWheel]):
 
 def coverage(wheels: Iterable[KeptWheel]) -> Mapping[Target, Cell[KeptWheel]]:
     """A cell for every Python on every architecture that whb knows, in their order, from the wheels of one version."""
-    best: dict[Target, tuple[int, BuildTag, str, KeptWheel]] = {}
+    best: list[tuple[int, BuildTag, str, KeptWheel] | None] = [None] * len(targets())
     for wheel in wheels:
-        _, _, build, tags = parsed(wheel.filename)
-        for target, rank in _installs_on(tags, wheel.requires_python):
-            found = (-rank, build, wheel.filename, wheel)
-            if target not in best or found > best[target]:
-                best[target] = found
+        _, _, build, tags = parse_wheel_name(wheel.filename)
+        for place, rank in _installs_on(tags, wheel.requires_python):
+            found, known = (-rank, build, wheel.filename, wheel), best[place]
+            if known is None or found > known:
+                best[place] = found
     missing = Cell[KeptWheel](standing=Standing.MISSING)
-    return {target: _judged(best[target][-1], target) if target in best else missing for target in targets()}
+    pairs = zip(targets(), best, strict=True)
+    return {target: _judged(found[-1], target) if found else missing for target, found in pairs}
 
 
 @cache
@@ -138,18 +139,12 @@ def standing(verdicts: Iterable[Evidence]) -> Standing:
     return Standing.LOADER if checks else Standing.UNVERIFIED
 
 
-@lru_cache(maxsize=4096)
-def parsed(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozenset[Tag]]:
-    """The parts of a wheel's file name. A page asks for those of one wheel several times."""
-    return parse_wheel_filename(filename)
-
-
 @lru_cache(maxsize=1024)  # most wheels have the tags of many others
-def _installs_on(tags: frozenset[Tag], requires_python: str | None) -> tuple[tuple[Target, int], ...]:
-    """The targets that take a wheel, each with the place of its best tag there: 0 is the first choice."""
+def _installs_on(tags: frozenset[Tag], requires_python: str | None) -> tuple[tuple[int, int], ...]:
+    """Which of `targets` take a wheel, by place, each with the place of its best tag there: 0 is the first choice."""
     return tuple(
-        (target, min(ranks[tag] for tag in tags & ranks.keys()))
-        for target in targets()
+        (place, min(ranks[tag] for tag in tags & ranks.keys()))
+        for place, target in enumerate(targets())
         if not (ranks := _ranks(target)).keys().isdisjoint(tags) and _allows(requires_python, target)
     )
 
@@ -185,4 +180,4 @@ def _speaks_of(verdict: Evidence, wheel: Kept, target: Target) -> bool:
 
 
 def _is_for_stable_abi(wheel: Kept) -> bool:
-    return any(tag.abi == "abi3" for tag in parsed(wheel.filename)[-1])
+    return any(tag.abi == "abi3" for tag in parse_wheel_name(wheel.filename)[-1])

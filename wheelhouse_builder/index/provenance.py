@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.index.coverage import parsed
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.index.summary import safe_url
-from wheelhouse_builder.index.web_page import Markup, duration_text, moment, row, size_text, tag, text
+from wheelhouse_builder.index.web_page import Frame, Markup, duration_text, hole, moment, row, size_text, tag, text
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.target import Arch
 
@@ -23,12 +23,16 @@ _CHECKS = {"import": "Import", "loader": "Loader"}
 _METHODS = {"native": "on a processor of its kind", "qemu": "under emulation", "static": "files read, nothing ran"}
 
 
-def provenance(wheel: Kept, *, link: Markup, log: str | None = None) -> Iterator[Markup]:
-    """The rows of one wheel; `link` leads to its file, `log` is the URL of its build log, where one is kept."""
-    yield row("File", link)
-    yield row("Size", size_text(wheel.size), f" ({wheel.size:,} bytes)" if wheel.size >= 1000 else "")
-    yield row("sha256", digest(wheel.sha256))
-    yield row("Installs on", _machines(parsed(wheel.filename)[-1]))
+def provenance(wheel: Kept, *, url: str, log: str | None = None) -> Iterator[Markup]:
+    """The rows of one wheel; `url` is that of its file, `log` that of its build log, where one is kept."""
+    yield _file().filled(
+        file=wheel.filename,
+        url=url,
+        size=size_text(wheel.size),
+        bytes=f" ({wheel.size:,} bytes)" if wheel.size >= 1000 else "",
+        sha256=wheel.sha256,
+        machines=_machines(parse_wheel_name(wheel.filename)[-1]),
+    )
     if wheel.requires_python:
         yield row("Requires Python", tag("code", wheel.requires_python))
     yield row("Origin", _origin(wheel))
@@ -43,6 +47,17 @@ def provenance(wheel: Kept, *, link: Markup, log: str | None = None) -> Iterator
         yield row("Notes", _list(map(text, wheel.notes)))
     if wheel.published_at:
         yield row("Published", moment(wheel.published_at))
+
+
+@cache
+def _file() -> Frame:
+    """What every wheel tells."""
+    return Frame(
+        row("File", tag("a", hole("file"), href=hole("url"))),
+        row("Size", hole("size"), hole("bytes")),
+        row("sha256", digest(hole("sha256"))),
+        row("Installs on", hole("machines")),
+    )
 
 
 def digest(value: str) -> Markup:

@@ -10,16 +10,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from wheelhouse_builder.index.coverage import PYTHONS, Cell, Kept, Standing, coverage, newest, parsed, standing
+from wheelhouse_builder.artifact import parse_wheel_name
+from wheelhouse_builder.index.coverage import PYTHONS, Cell, Kept, Standing, coverage, newest, standing
 from wheelhouse_builder.index.model import Status
 from wheelhouse_builder.index.provenance import provenance
 from wheelhouse_builder.index.summary import Summary, summary_of
 from wheelhouse_builder.index.web_page import (
     BASE,
+    Frame,
     Markup,
-    escaped,
-    fragment,
     hidden,
+    hole,
     moment,
     page,
     row,
@@ -27,10 +28,10 @@ from wheelhouse_builder.index.web_page import (
     tag,
     text,
 )
-from wheelhouse_builder.target import Arch, Target
+from wheelhouse_builder.target import Arch
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Sequence
 
     from packaging.version import Version
 
@@ -85,7 +86,7 @@ def about_page(
         f"{project.name} {version or ''}".rstrip(),
         _head(project.name, version, summary_of(metadata) if metadata else Summary()),
         _status(project.mark),
-        _install(project.name, version) if version else "",
+        _install().filled(pin=f"{project.name}=={version}") if version else "",
         versions if sections else tag("p", "There is no file of it."),
         "\n",
         root=_ROOT,
@@ -111,34 +112,27 @@ def _status(mark: Mark) -> Markup:
     return tag("p", _STATUSES[mark.status], reason, class_="notice", role="note")
 
 
-def _install(name: str, version: Version) -> Markup:
-    return Markup(_install_frame().replace("\0", escaped(f"{name}=={version}")))
-
-
 @cache
-def _install_frame() -> Markup:
-    """The lines that install a project, without its name and version."""
-    base = tag("span", BASE, class_="base")
+def _install() -> Frame:
+    """The lines that install a project."""
+    base, pin = tag("span", BASE, class_="base"), hole("pin")
     lines = {
-        "pip": text("pip install --index-url ", base, "/simple/ \0"),
-        "pip, from the flat page": text("pip install --no-index --find-links ", base, "/links/index.html \0"),
-        "uv": text("uv pip install --default-index ", base, "/simple/ \0"),
+        "pip": text("pip install --index-url ", base, "/simple/ ", pin),
+        "pip, from the flat page": text("pip install --no-index --find-links ", base, "/links/index.html ", pin),
+        "uv": text("uv pip install --default-index ", base, "/simple/ ", pin),
         "Dockerfile, from a folder": text(
             "RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \\\n"
-            "    pip install --no-cache-dir --no-index --find-links /wheelhouse \0"
+            "    pip install --no-cache-dir --no-index --find-links /wheelhouse ",
+            pin,
         ),
     }
     note = text(
         tag("span", tag("code", BASE), " is the address of this index. ", class_="unless-known"),
         text("Over plain ", tag("code", "http://"), " pip also wants ", tag("code", "--trusted-host HOST"), "."),
     )
-    return tag(
-        "section",
-        tag("h2", "Install", id="install"),
-        tag("dl", *(row(label, tag("pre", tag("code", line))) for label, line in lines.items()), class_="install"),
-        tag("p", note, class_="quiet"),
-        aria_labelledby="install",
-    )
+    heading = tag("h2", "Install", id="install")
+    listed = tag("dl", *(row(label, tag("pre", tag("code", line))) for label, line in lines.items()), class_="install")
+    return Frame(tag("section", heading, listed, tag("p", note, class_="quiet"), aria_labelledby="install"))
 
 
 @cache
@@ -148,24 +142,37 @@ def _legend() -> Markup:
 
 
 def _version(version: Version, wheels: Sequence[Kept], stub: Offered | None, logs: Container[str]) -> Markup:
-    identifier = f"v{version}"
     reason = next((wheel.yanked for wheel in wheels if wheel.yanked is not None), None)
     first = min((wheel.published_at for wheel in wheels if wheel.published_at), default=None)
-    told = f"{len(wheels)} wheel{'s' * (len(wheels) != 1)} · {size_text(sum(wheel.size for wheel in wheels))}"
-    return text(
-        "\n",
-        tag(
-            "section",
-            tag("h3", str(version), _YANKED if reason is not None else "", id=identifier),
-            tag("p", text(moment(first, "%Y-%m-%d"), " · ") if first else "", told, class_="quiet"),
-            tag("p", tag("strong", "Yanked:"), " ", reason, class_="notice") if reason is not None else "",
-            _matrix(version, coverage(wheels)),
-            *[_wheel(wheel, logs) for wheel in wheels],
-            _stub(stub) if stub else "",
-            class_="version",
-            aria_labelledby=identifier,
-        ),
+    rows: dict[str, list[Markup]] = {arch: [] for arch in Arch}
+    for target, cell in coverage(wheels).items():
+        rows[target.arch].append(_cell(cell) if cell.wheel else _EMPTY)
+    return _version_frame().filled(
+        version=str(version),
+        badge=_YANKED if reason is not None else "",
+        first=text(moment(first, "%Y-%m-%d"), " · ") if first else "",
+        count=f"{len(wheels)} wheel{'s' * (len(wheels) != 1)}",
+        size=size_text(sum(wheel.size for wheel in wheels)),
+        notice=tag("p", tag("strong", "Yanked:"), " ", reason, class_="notice") if reason is not None else "",
+        wheels=text(*[_wheel(wheel, logs) for wheel in wheels]),
+        stub=_stub(stub) if stub else "",
+        **{arch: text(*cells) for arch, cells in rows.items()},
     )
+
+
+@cache
+def _version_frame() -> Frame:
+    """One version: its matrix, with a row of cells for each architecture, and its wheels."""
+    version = hole("version")
+    head = tag("h3", version, hole("badge"), id=f"v{version}")
+    told = tag("p", hole("first"), hole("count"), " · ", hole("size"), class_="quiet")
+    caption = tag("caption", version, ": architectures and Python versions", class_="heard")
+    pythons = [tag("th", hidden("Python "), f"{major}.{minor}", scope="col") for major, minor in PYTHONS]
+    columns = tag("thead", tag("tr", tag("td", hidden("Architecture")), *pythons))
+    rows = [tag("tr", tag("th", arch.docker, scope="row"), hole(arch)) for arch in Arch]
+    matrix = tag("table", caption, columns, tag("tbody", *rows), class_="matrix")
+    content = (head, told, hole("notice"), matrix, hole("wheels"), hole("stub"))
+    return Frame("\n", tag("section", *content, class_="version", aria_labelledby=f"v{version}"))
 
 
 def _stub(stub: Offered) -> Markup:
@@ -174,52 +181,48 @@ def _stub(stub: Offered) -> Markup:
     return text("\n", tag("p", link, " · ", told, class_="quiet", id=stub.filename))
 
 
-def _matrix(version: Version, cells: Mapping[Target, Cell[Kept]]) -> Markup:
-    rows = {arch: [_row_head(arch)] for arch in Arch}
-    for target, cell in cells.items():
-        rows[target.arch].append(_cell(cell) if cell.wheel else _EMPTY)
-    caption = tag("caption", f"{version}: architectures and Python versions", class_="heard")
-    body = tag("tbody", *(tag("tr", *found) for found in rows.values()))
-    return tag("table", caption, _matrix_head(), body, class_="matrix")
-
-
-@cache
-def _matrix_head() -> Markup:
-    pythons = [tag("th", hidden("Python "), f"{major}.{minor}", scope="col") for major, minor in PYTHONS]
-    return tag("thead", tag("tr", tag("td", hidden("Architecture")), *pythons))
-
-
-@cache
-def _row_head(arch: Arch) -> Markup:
-    return tag("th", arch.docker, scope="row")
-
-
 def _cell(cell: Cell[Kept]) -> Markup:
     assert cell.wheel is not None
-    said = _said(cell.standing, cell.method)
-    return tag("td", tag("a", said, href=fragment(cell.wheel.filename)), class_=cell.standing)
+    return _cell_frame(cell.standing, cell.method).filled(place=quote(cell.wheel.filename))
 
 
 @cache
-def _said(which: Standing, method: str | None) -> Markup:
+def _cell_frame(which: Standing, method: str | None) -> Frame:
     how = {"qemu": "emulated"}.get(method or "", method)
-    return text(_WORDS[which], text(" ", tag("small", how)) if how else "")
+    said = text(_WORDS[which], text(" ", tag("small", how)) if how else "")
+    return Frame(tag("td", tag("a", said, href=f"#{hole('place')}"), class_=which))
 
 
 def _wheel(wheel: Kept, logs: Container[str]) -> Markup:
-    build, seen, place = parsed(wheel.filename)[2], standing(wheel.verdicts), quote(wheel.filename)
+    build, place = parse_wheel_name(wheel.filename)[2], quote(wheel.filename)
+    log = f"{_ROOT}browse/logs/{place}.log.gz" if wheel.filename in logs else None
+    return _wheel_frame().filled(
+        file=wheel.filename,
+        badge=text(" ", tag("span", f"build {build[0]}{build[1]}", class_="badge plain")) if build else "",
+        origin=wheel.origin,
+        seen=_seen(standing(wheel.verdicts)),
+        size=size_text(wheel.size),
+        rows=text(*provenance(wheel, url=f"{_ROOT}{place}", log=log)),
+    )
+
+
+@cache
+def _wheel_frame() -> Frame:
     summary = tag(
         "summary",
-        tag("span", wheel.filename, class_="file"),
-        text(" ", tag("span", f"build {build[0]}{build[1]}", class_="badge plain")) if build else "",
+        tag("span", hole("file"), class_="file"),
+        hole("badge"),
         " ",
-        tag("span", wheel.origin, class_="origin"),
+        tag("span", hole("origin"), class_="origin"),
         " ",
-        tag("span", _WORDS[seen], class_=f"seen {seen}"),
+        hole("seen"),
         " ",
-        tag("span", size_text(wheel.size), class_="size"),
+        tag("span", hole("size"), class_="size"),
     )
-    link = tag("a", wheel.filename, href=f"{_ROOT}{place}")
-    log = f"{_ROOT}browse/logs/{place}.log.gz" if wheel.filename in logs else None
-    body = tag("div", tag("dl", *provenance(wheel, link=link, log=log)), id=wheel.filename, class_="body")
-    return text("\n", tag("details", summary, body, class_="wheel"))
+    body = tag("div", tag("dl", hole("rows")), id=hole("file"), class_="body")
+    return Frame("\n", tag("details", summary, body, class_="wheel"))
+
+
+@cache
+def _seen(which: Standing) -> Markup:
+    return tag("span", _WORDS[which], class_=f"seen {which}")

@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,6 +22,7 @@ ASSETS = ("style.css", "script.js")
 _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; base-uri 'none'; form-action 'self'"
 
 
+_HOLE = re.compile(r"\0(\w+)\0")
 _is_special = re.compile("[&<>\"']").search
 
 
@@ -30,6 +30,23 @@ class Markup(str):
     """Text that is markup already."""
 
     __slots__ = ()
+
+
+class Frame:
+    """Markup with holes, made once and filled many times: that takes a fraction of the time of making its elements."""
+
+    def __init__(self, *parts: str) -> None:
+        self._form = _HOLE.sub(r"%(\1)s", text(*parts).replace("%", "%%"))
+
+    def filled(self, **values: str) -> Markup:
+        """The markup with a value in each hole, escaped unless it is markup. Raises `KeyError` for a hole without."""
+        safe = {name: value if value.__class__ is Markup else escaped(value) for name, value in values.items()}
+        return Markup(self._form % safe)
+
+
+def hole(name: str) -> Markup:
+    """What stands in a frame for the value of this name, as text or in an attribute."""
+    return Markup(f"\0{name}\0")
 
 
 def escaped(said: str) -> str:
@@ -75,13 +92,12 @@ def page(title: str, *content: str, root: str, query: str = "", partial: bool = 
 
     `query` is in the search field; `partial` says that the page shows only what the query found.
     """
-    before_title, before_query, after_query, footer = _frame(root)
     main = tag("main", "\n", *content, id="content", data_partial=partial)
-    return text(before_title, title, before_query, query, after_query, main, footer)
+    return _frame(root).filled(title=title, query=query, main=main)
 
 
 @cache
-def _frame(root: str) -> tuple[Markup, ...]:
+def _frame(root: str) -> Frame:
     """What is around the title, the query and the content of a page."""
     browse = f"{root}browse/"
     head = Markup(
@@ -90,15 +106,14 @@ def _frame(root: str) -> tuple[Markup, ...]:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f'<link rel="icon" href="data:,">\n<link rel="stylesheet" href="{browse}style.css">\n'
-        f'<script src="{browse}script.js" defer></script>\n<title>\0</title>\n</head>\n<body>\n'
+        f'<script src="{browse}script.js" defer></script>\n<title>{hole("title")}</title>\n</head>\n<body>\n'
     )
-    frame = text(head, _banner(browse), "\n\0\n", _footer(root), Markup("\n</body>\n</html>\n"))
-    return tuple(map(Markup, frame.split("\0")))
+    return Frame(head, _banner(browse), "\n", hole("main"), "\n", _footer(root), Markup("\n</body>\n</html>\n"))
 
 
 def _banner(browse: str) -> Markup:
     field = Markup(
-        '<input type="search" id="q" name="q" value="\0" autocomplete="off" spellcheck="false"'
+        f'<input type="search" id="q" name="q" value="{hole("query")}" autocomplete="off" spellcheck="false"'
         ' placeholder="Search projects">'
     )
     search = tag(
@@ -125,11 +140,6 @@ def _footer(root: str) -> Markup:
 def asset(name: str) -> str:
     """One of `ASSETS`."""
     return files(__package__).joinpath("data", name).read_text(encoding="utf-8")
-
-
-def fragment(identifier: str) -> str:
-    """The link to an element of the same page."""
-    return f"#{quote(identifier)}"
 
 
 def size_text(size: int) -> str:
