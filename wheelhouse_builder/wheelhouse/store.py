@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import string
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 3600.0  # seconds: another `whb build` may run for long
 _MAX_METADATA_BYTES = 16 << 20
+_SMALL_BYTES = 1 << 16  # of a wheel that is read in one step: zipfile takes some thirty for what it needs
 _LONGEST_NAME = 255 - len(".metadata")  # of a wheel: what file systems take, with the name of its sidecar
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-+!")  # what names and versions are written with in wheels
 
@@ -274,8 +276,13 @@ def record_of(wheel: Path, **making: Any) -> StoredWheel:
 def read_wheel(wheel: Path, **making: Any) -> tuple[StoredWheel, bytes]:
     """The same, with METADATA, byte for byte as it is in the wheel."""
     parse_name(wheel.name)
-    with wheel.open("rb") as stream:  # once: what is told of the content is of what was hashed
-        digest, size = hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
+    with wheel.open("rb") as file:  # once: what is told of the content is of what was hashed
+        start = file.read(_SMALL_BYTES)
+        file.seek(0)
+        is_small = len(start) < _SMALL_BYTES
+        stream = io.BytesIO(start) if is_small else file
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = len(start) if is_small else stream.tell()
         dist_info, metadata = _described(wheel, stream)
     fields = require_agreement(wheel.name, dist_info, metadata)
     name, version, _, _ = parse_wheel_name(wheel.name)
