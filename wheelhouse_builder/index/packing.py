@@ -20,7 +20,7 @@ __all__ = ["FORM", "MAX_BYTES", "SUFFIXES", "packed", "zstd"]
 SUFFIXES = (".gz", ".zst")
 MAX_BYTES = 4 << 20  # a larger page is packed by whoever sends it
 _GZIP_LEVEL = 9
-_ZSTD_LEVEL = 9
+_ZSTD_LEVEL = 5
 
 FORM = f"gzip {_GZIP_LEVEL} zlib {zlib.ZLIB_RUNTIME_VERSION} zstd {_ZSTD_LEVEL} {zstd.zstd_version} up to {MAX_BYTES}"
 
