@@ -67,9 +67,8 @@ class NewPages:
         """Flush the folders and put them in place. One that lost a file, or has a wrong one, is made whole."""
         if not self._made:
             return
-        folders = [self._scratch / key for key in self._made]
-        files = [self._scratch / key / name for key, names in self._made.items() for name in names]
-        disk.flush([*files, *folders])
+        folders = {f"{self._scratch}/{key}": names for key, names in self._made.items()}
+        disk.flush([*folders, *(f"{folder}/{name}" for folder, names in folders.items() for name in names)])
         changed = {self._wheelhouse.pages}
         for key, names in self._made.items():
             place = folder_of(self._wheelhouse, key)
