@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.index import record
+from benchmarks.recording import record
 from wheelhouse_builder.index import packing, render_about
 from wheelhouse_builder.wheelhouse import disk, generations
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, read_wheel

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import sqlite3
 import tempfile
 import time
 from functools import partial
@@ -20,31 +19,18 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
+from benchmarks.recording import record
 from tests.wheels import make_wheel
 from wheelhouse_builder.wheelhouse.generations import Generation, note_lost_pages, publish, roll_back
-from wheelhouse_builder.wheelhouse.records import _INSERT, Seen, StoredWheel, _dump
+from wheelhouse_builder.wheelhouse.records import StoredWheel
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _METADATA = b"Metadata-Version: 2.1\nName: x\n"
 _PER_PROJECT = 10
 _TAG = "cp312-cp312-musllinux_1_2_aarch64"
-
-
-def record(house: Wheelhouse, wheels: Iterable[StoredWheel]) -> None:
-    """Note wheels whose files are there, all in one transaction."""
-    rows = []
-    for wheel in wheels:
-        path = house.root / wheel.filename
-        beside = path.with_name(f"{wheel.filename}.metadata").stat()
-        seen = Seen(path.stat().st_mtime_ns, beside.st_mtime_ns, beside.st_size)
-        rows.append(_dump(wheel) | seen._asdict())
-    connection = sqlite3.connect(house.records.path)
-    with connection:
-        connection.executemany(_INSERT, rows)
-    connection.close()
 
 
 def made_up(house: Wheelhouse, filename: str) -> StoredWheel:
