@@ -412,10 +412,15 @@ def test_nginx_as_the_documentation_has_it(house: Wheelhouse, tmp_path: Path) ->
 # Bad clients
 
 
-def test_granian_closes_a_silent_connection(house: Wheelhouse, tmp_path: Path) -> None:
-    with whb_serve(house.root, tmp_path / "run", "--server", "granian") as running:
-        with socket.create_connection(("127.0.0.1", running.port), timeout=40) as silent:
-            assert silent.recv(1) == b""
+def test_granian_closes_silent_connections_and_then_serves_who_waits(house: Wheelhouse, tmp_path: Path) -> None:
+    """With fewer descriptors than there are silent clients. It takes as many connections as half of them, 384."""
+    limit = ["prlimit", "--nofile=1024:1024"]
+    run = whb_serve(house.root, tmp_path / "run", "--server", "granian", launcher=limit)
+    with run as running, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", running.port)
+        silent = [stack.enter_context(socket.create_connection(address, timeout=40)) for _ in range(500)]
+        assert status("--max-time", "60", f"{running.url}simple/demo/") == 200
+        assert silent[0].recv(1) == b""
         assert running.stop() == 0
 
 
