@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from packaging.utils import InvalidWheelFilename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import DamagedError, DownloadError, MachineError, WhbError
 from wheelhouse_builder.wrapper.own import has_compiler, own_tags, own_target
 from wheelhouse_builder.wrapper.request import read_request
@@ -229,7 +228,7 @@ def _built(request: Request, folder: Path, metadata_directory: str | None) -> Pa
 def _check_installs(filename: str) -> None:
     """pip installs whatever a backend returns, for whatever machine that is. Raises `MachineError`."""
     try:
-        tags = parse_wheel_name(filename)[-1]
+        tags = parse_wheel_filename(filename)[-1]
     except InvalidWheelFilename:
         raise MachineError(f"the wrapped backend returned {filename!r}, which is no name of a wheel") from None
     if tags.isdisjoint(own_tags()):

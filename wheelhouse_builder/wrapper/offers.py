@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from packaging.utils import InvalidWheelFilename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.target import Target
 
@@ -91,7 +90,7 @@ def _checked_name(offer: Offer, identity: Identity) -> tuple[BuildTag, frozenset
     try:
         if not filename.isascii() or not filename.isprintable() or {"/", "\\"} & set(filename):
             raise InvalidWheelFilename(filename)
-        name, version, build, tags = parse_wheel_name(filename)
+        name, version, build, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename:
         raise DamagedError(f"the wheelhouse offers {filename!r}, which is no name of a wheel") from None
     if name != identity.name or identity.version not in (None, version):
