@@ -392,14 +392,17 @@ def test_without_a_compiler_a_pure_miss_is_built(project: Project, monkeypatch: 
 def test_a_build_that_fails_without_a_compiler_ends_with_the_message(
     project: Project, monkeypatch: pytest.MonkeyPatch, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project.write("def build_wheel(*arguments):\n    raise OSError(\"command 'gcc' failed: No such file\")\n")
+    hooks = ("get_requires_for_build_wheel", "prepare_metadata_for_build_wheel", "build_wheel")
+    failure = "raise OSError(\"command 'gcc' failed: No such file\")"
+    project.write("".join(f"def {hook}(*arguments):\n    {failure}\n" for hook in hooks))
     run_on(monkeypatch, TARGET)
-    with pytest.raises(SystemExit):
-        backend.build_wheel(str(out), None)
-    traceback, message = capsys.readouterr().err.split("whb: error: ")
-    assert "command 'gcc' failed" in traceback
-    assert message.startswith(f"no wheel of demo 1.0 for {TARGET} is in {project.house}")
-    assert "whb build ." in message
+    for hook in hooks:
+        with pytest.raises(SystemExit):
+            getattr(backend, hook)(*[str(out)] * (hook != hooks[0]), None)
+        traceback, message = capsys.readouterr().err.split("whb: error: ")
+        assert "command 'gcc' failed" in traceback
+        assert message.startswith(f"no wheel of demo 1.0 for {TARGET} is in {project.house}")
+        assert "whb build ." in message
 
 
 def test_the_command_for_an_sdist_names_the_version(

@@ -49,7 +49,9 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings) -> list[str]:
     if request.foreign_target:
         _require_building(request)
         return _requirements_of(_BUILD_EXTRA)
-    requires = _ask_requires(_wrapped_for_wheel(request), "get_requires_for_build_wheel", request.config_settings)
+    wrapped = _wrapped_for_wheel(request)
+    with _explaining_failure(request):
+        requires = _ask_requires(wrapped, "get_requires_for_build_wheel", request.config_settings)
     return [*requires, *_requirements_of(_STORE_EXTRA)] if request.settings.backend.store else requires
 
 
@@ -63,7 +65,9 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: C
     if request.foreign_target is None:
         wrapped = _wrapped_for_wheel(request)
         if wrapped.has(_METADATA_HOOK):
-            return _explained(request, wrapped, _METADATA_HOOK, metadata_directory, request.config_settings)
+            with _explaining_failure(request):
+                name: str = wrapped.call(_METADATA_HOOK, metadata_directory, request.config_settings)
+            return name
     return _dist_info(_built(request, folder, None), folder)
 
 
@@ -220,7 +224,8 @@ def _built(request: Request, folder: Path, metadata_directory: str | None) -> Pa
     if request.settings.backend.store:
         _ = request.inputs  # what the wheel is found by: of the tree as it is before a build writes into it
     prepared = [metadata_directory] if wrapped.has(_METADATA_HOOK) else []
-    wheel = folder / _explained(request, wrapped, "build_wheel", str(folder), request.config_settings, *prepared)
+    with _explaining_failure(request):
+        wheel = folder / wrapped.call("build_wheel", str(folder), request.config_settings, *prepared)
     _check_installs(wheel.name)
     return _kept(request, wheel) if request.settings.backend.store else wheel
 
@@ -252,11 +257,11 @@ def _kept(request: Request, wheel: Path) -> Path:
     return Path(shutil.copy(stored, wheel.parent))
 
 
-def _explained(request: Request, wrapped: Wrapped, hook: str, *arguments: object) -> str:
-    """What a hook returns. Where it fails for want of a compiler, as it seems, that is said after what it said."""
+@contextmanager
+def _explaining_failure(request: Request) -> Iterator[None]:
+    """Where the wrapped backend fails for want of a compiler, as it seems, say so after what it said."""
     try:
-        name: str = wrapped.call(hook, *arguments)
-        return name
+        yield
     except (Exception, SystemExit) as error:
         if not _lacks_compiler(request):
             raise
