@@ -56,6 +56,8 @@ class Pipeline:
 
     def _key(self, source: Source, target: Target, fingerprint: Mapping[str, str]) -> str:
         own = {"source": source.source_id, "target": str(target), "engine": self.engine.name}
+        if isinstance(source, SourceTree):  # a build has one project key, which the policy is part of
+            own["musl-floor"] = self.musl_floor
         return request_key({**own, **fingerprint})
 
     def log(self, job: Job) -> Path:

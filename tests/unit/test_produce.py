@@ -141,6 +141,16 @@ def test_a_store_keeps_it_to_be_found_again(world: World) -> None:
     assert work.source.config_settings == (("a", ("1",)), ("b", ("2", "3")))  # type: ignore[union-attr]  # a tree
 
 
+def test_with_another_policy_it_is_found_by_that_too(world: World) -> None:
+    """The oldest musl that it must load on is part of the project key, and no input of the build."""
+    request = world.request()
+    stricter = dataclasses.replace(request, settings=dataclasses.replace(request.settings, musl_floor="1.2.2"))
+    for number, asked in enumerate((request, stricter)):
+        build_for(asked, ARM, world.out(str(number)))
+    found = [each.inputs.key(ARM) for each in (request, stricter) if each.inputs]
+    assert [list(dict(wheel.project_keys)) for wheel in world.store.wheels()] == [found]
+
+
 def test_locks_of_the_store_stay_as_they_are(world: World) -> None:
     other = make_wheel(world.folder, name="other")
     with world.store.lock():
