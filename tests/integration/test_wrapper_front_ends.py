@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.frontends import FRONT_ENDS, FrontEnd, message_of, ok
+from tests.integration.serve import whb_serve
+from tests.integration.web import free_port, running
 from tests.integration.wrapped_projects import PROJECTS, SPY_OF_REQUIRED_HOOKS, SPY_WITH_DYNAMIC_VERSION, Project
 
 if TYPE_CHECKING:
@@ -111,6 +115,24 @@ def test_another_setting_or_source_is_no_hit(front_ends: Mapping[str, FrontEnd],
     (tree / "tiny_spy.py").write_text("def answer(): return 43\n")
     ok(front_ends[name].wheel(tree, tmp_path / "other", **environ))
     assert hooks(tmp_path / "spy").count("build_wheel") == 2
+
+
+@pytest.mark.parametrize("kind", ["whb serve", "static"])
+def test_a_hit_through_an_index(kind: str, front_ends: Mapping[str, FrontEnd], house: Path, tmp_path: Path) -> None:
+    """Served by whb, which negotiates the form of a page, and by a web server that knows files alone."""
+    tree, wheels = SPY.write(tmp_path / "tree", "tiny-spy"), house / "static-wheels"
+    with contextlib.ExitStack() as stack:
+        if kind == "whb serve":
+            url = stack.enter_context(whb_serve(wheels, tmp_path / "run")).url
+        else:
+            port = free_port()
+            files = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(wheels), str(port)]
+            stack.enter_context(running(files, port, tmp_path / "log"))
+            url = f"http://127.0.0.1:{port}/"
+        environ = {"SPY": str(tmp_path / "spy"), "WHB_WHEELHOUSE": f"{url}simple/", "WHB_ON_MISS": "fail"}
+        ok(front_ends["pip-26"].wheel(tree, tmp_path / "out", **environ))
+    assert not (tmp_path / "spy").exists()
+    assert (tmp_path / "out" / WHEEL).read_bytes() == (wheels / WHEEL).read_bytes()
 
 
 @ALL
