@@ -39,7 +39,7 @@ def limit_arenas() -> bool:
     """Let all threads share two heaps; False where the C library is not glibc, which alone gives each thread its own.
 
     Files are read and generations loaded in threads. With up to sixteen heaps, what each of them frees stays with it:
-    after ten minutes of `benchmarks/load.py` the server had 91 MiB and still grew, with two it stays at 65.
+    after ten minutes of `benchmarks/load.py` the server had 91 MiB and still grew, with two it stays at 67.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, 2))
