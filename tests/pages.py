@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"(?:^(?: {4,}\S.*)?\n)+", re.MULTILINE)
+_COMMAND = re.compile(r"(?:\w+=\S+ )*(?:docker|pip|python|uv|whb) ")
 
 
 def section(page: str, heading: str) -> str:
@@ -20,6 +21,11 @@ def blocks(text: str) -> list[str]:
     """The indented blocks, without their indentation; each ends with a line end."""
     found = (textwrap.dedent(block).strip("\n") for block in _BLOCK.findall(text))
     return [f"{block}\n" for block in found if block]
+
+
+def commands(text: str) -> list[str]:
+    """The lines of the blocks that run a program which the tests know."""
+    return [line for block in blocks(text) for line in block.splitlines() if _COMMAND.match(line)]
 
 
 def named_blocks(text: str) -> dict[str, str]:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.conftest import in_alpine
-from tests.pages import blocks, named_blocks, section, tables
+from tests.integration.frontends import FRONT_ENDS
+from tests.pages import ROOT, blocks, commands, named_blocks, section, tables
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import WhbError
 from wheelhouse_builder.target import Target
@@ -482,20 +483,28 @@ def helpers(place: Place) -> None:
 
 
 BUILDING = section(PAGE, "The build environment")
-PRINTED = {"pip-22": "pip 22.1", "pip-25": "pip 25.3", "pip-26": "pip 26.3", "uv": "uv"}
+PRINTED = {name: FRONT_ENDS[name][0].replace("==", " ") for name in CLIENTS}  # pip 22.1
+
+
+def test_the_page_is_about_these_clients() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert set(re.findall(r"pip \d+\.\d+|uv \d+\.\d+\.\d+", text)) == {*PRINTED.values()}
+    assert f"with {PRINTED[PIPS[0]]} and {PRINTED[PIPS[-1]].removeprefix('pip ')}" in text
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_versions_of_what_builds(place: Place, client: str) -> None:
     helpers(place)
     kind = "uv" if client == "uv" else "pip"
-    (recipe,) = (line for line in "".join(blocks(BUILDING)).splitlines() if line.startswith(kind.upper()))
+    (recipe,) = (line for line in commands(BUILDING) if line.startswith(kind.upper()))
     (variable,) = re.findall(r"^\w+", recipe)
     (rows,) = tables(BUILDING)
     for row in rows:
         (asked,) = (name for name in row[""].split(", ") if name.startswith(variable.partition("_")[0]))
         assert place.run(client, recipe.replace(variable, asked)).returncode == 0
-        helper = {"holds": "1.0 of the index", "ignored": "2.0 of the index"}[row[PRINTED[client]]]
+        helper = {"holds": "1.0 of the index", "ignored": "2.0 of the index"}[
+            row["uv" if client == "uv" else PRINTED[client]]
+        ]
         assert (asked, place.module()["HELPER"]) == (asked, helper)
         shutil.rmtree(place.root / ".venv")
 
@@ -549,7 +558,7 @@ def test_the_list_beside_the_index_has_our_hashes(place: Place, client: str) -> 
     place.indexed()
     place.stock_wheelhouse(place.ours(), target="cp312-musllinux_1_2_x86_64")
     kind = "uv" if client == "uv" else "pip"
-    (recipe,) = (line for line in "".join(blocks(HASHES)).splitlines() if line.startswith(kind))
+    (recipe,) = (line for line in commands(HASHES) if line.startswith(kind))
     assert place.outcome(place.run(client, recipe)) == "ours"
 
 
@@ -563,7 +572,7 @@ CACHES = section(PAGE, "Caches")
 def test_caches_do_not_look_at_everything(place: Place, client: str) -> None:
     helpers(place)
     kind = "uv" if client == "uv" else "pip"
-    (without_cache,) = (line for line in "".join(blocks(CACHES)).splitlines() if line.startswith(f"{kind} "))
+    (without_cache,) = (line for line in commands(CACHES) if line.startswith(kind))
     (cached,) = {without_cache.replace(" --no-cache-dir", "").replace(" --no-cache", "")}
     setting = " --config-settings a=b" if kind == "pip" else " -C a=b"
     variables = {"WHB_TARGET": "other"}
