@@ -3,9 +3,10 @@
     python -m benchmarks.wrapper [--rounds N] [--work DIR]
 
 The project is built by flit_core; pip, flit_core and hatchling (which makes our own wheel) are fetched once and are
-those of an environment below --work. Three cases take turns in every round, so that whatever else the machine does
-meets all of them: the backend alone; wrapped, and the wheelhouse (a folder) has the wheel; wrapped, and it has not.
-Each with build isolation (pip then also installs whb and packaging into the environment of the build) and without.
+those of an environment below --work. Four cases take turns in every round, so that whatever else the machine does
+meets all of them: the backend alone; alone, with whb among the build requirements; wrapped, and the wheelhouse (a
+folder) has the wheel; wrapped, and it has not. Each with build isolation and without: with it, pip first installs the
+build requirements, which the second case shows. Python may keep what it compiles (no PYTHONDONTWRITEBYTECODE).
 
 Printed as JSON: the medians in seconds, by the clock and of CPU (all processes; it says more where the machine is
 busy), and what a hit and a miss cost over the backend alone.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import resource
 import shutil
 import statistics
@@ -35,7 +37,7 @@ from wheelhouse_builder.wrapper.request import read_request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ALONE, HIT, MISS = "alone", "hit", "miss"
+ALONE, REQUIRED, HIT, MISS = "alone", "required", "hit", "miss"
 PROJECT = '[project]\nname = "trivial"\nversion = "1.0"\ndescription = "Trivial."\n'
 WRAPPED = """\
 [build-system]
@@ -47,6 +49,7 @@ wheelhouse = "../wheelhouse"
 """
 SYSTEMS: Mapping[str, str] = {
     ALONE: '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n',
+    REQUIRED: '[build-system]\nrequires = ["wheelhouse-builder", "flit_core"]\nbuild-backend = "flit_core.buildapi"\n',
     HIT: WRAPPED,
     MISS: WRAPPED,
 }
@@ -111,14 +114,15 @@ def _cpu() -> float:
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WHB_"))}
+    done = subprocess.run(argv, env=environ, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
 
 
 def measure(work: Path, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """The medians and the differences, by isolation and clock."""
     builds: dict[str, dict[str, list[tuple[float, float]]]] = {
-        name: {ALONE: [], HIT: [], MISS: []} for name in ISOLATION
+        name: {case: [] for case in SYSTEMS} for name in ISOLATION
     }
     for _ in range(rounds):
         for name, options in ISOLATION.items():
@@ -132,7 +136,7 @@ def measure(work: Path, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
 
 def _figures(cases: Mapping[str, list[tuple[float, float]]], clock: int) -> dict[str, float]:
     medians = {case: statistics.median(each[clock] for each in seconds) for case, seconds in cases.items()}
-    over = {f"{case} over alone": medians[case] - medians[ALONE] for case in (HIT, MISS)}
+    over = {f"{case} over alone": medians[case] - medians[ALONE] for case in SYSTEMS if case != ALONE}
     return {name: round(seconds, 3) for name, seconds in {**medians, **over}.items()}
 
 
