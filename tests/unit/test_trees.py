@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wheelhouse_builder.errors import JobError, UsageError
-from wheelhouse_builder.sources.trees import copy_tree, source_tree_digest
+from wheelhouse_builder.sources.trees import copy_tree, source_tree_digest, tree_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,35 @@ def test_a_cache_that_says_so_is_neither_counted_nor_copied(tree: Path, tmp_path
     assert source_tree_digest(tree) == before
     copy_tree(tree, tmp_path / "copy")
     assert not (tmp_path / "copy/target").exists()
+
+
+@pytest.mark.parametrize("tag", ["folder", "link", "pipe"])
+def test_a_tag_of_a_cache_that_is_no_file_is_none(tree: Path, tag: str) -> None:
+    place = tree / "src/CACHEDIR.TAG"
+    make = {"folder": place.mkdir, "link": lambda: place.symlink_to("gone"), "pipe": lambda: os.mkfifo(place)}
+    make[tag]()
+    assert "src/foo/__init__.py" in tree_files(tree)
+
+
+def test_a_tree_may_be_as_deep_as_file_systems_allow(tree: Path) -> None:
+    deep = "a/" * 1500
+    os.makedirs(tree / deep[: len(deep) // 2])  # noqa: PTH103 - a Path makes each folder above by recursion
+    os.makedirs(tree / deep)  # noqa: PTH103
+    (tree / deep / "x.c").touch()
+    assert f"{deep}x.c" in tree_files(tree)
+    assert source_tree_digest(tree)
+
+
+def test_links_that_multiply_are_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each folder has two links to the next: 2**16 ways to one that is empty."""
+    monkeypatch.setattr("wheelhouse_builder.sources.trees.MAX_MEMBERS", 1000)
+    for number in range(16):
+        (tree / f"{number}").mkdir()
+        for name in "ab":
+            (tree / f"{number}" / name).symlink_to(f"../{number + 1}")
+    (tree / "16").mkdir()
+    with pytest.raises(UsageError, match="has more than 1000 files"):
+        tree_files(tree, follow_links=True)
 
 
 def test_what_cannot_be_read_is_named(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

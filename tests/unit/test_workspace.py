@@ -92,6 +92,12 @@ def test_a_root_that_is_a_project_is_one_of_them(root: Path) -> None:
     assert wanted(root) == ["work space", "a", "b"]
 
 
+@pytest.mark.parametrize("pattern", [".", "./", "./."])
+def test_the_root_among_its_members_is_itself(root: Path, pattern: str) -> None:
+    write(root, {"pyproject.toml": WORKSPACE.replace('"packages/*"', f'"{pattern}", "packages/*"')})
+    assert wanted(root) == ["a", "b"]
+
+
 @pytest.mark.parametrize("more", ["", "[build-system]\nrequires = []\n[tool.uv]\npackage = false\n"])
 def test_of_a_project_that_is_no_package_its_dependencies_are_wanted(root: Path, more: str) -> None:
     project = '[project]\nname = "root"\ndependencies = ["a", "cffi>=1; python_version > \'3\'"]\n'

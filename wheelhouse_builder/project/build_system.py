@@ -85,7 +85,7 @@ def read_pyproject(tree: Path) -> Mapping[str, object]:
         return {}
     except OSError as error:
         raise JobError(f"cannot read {tree / 'pyproject.toml'}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of an integer that is too long
         raise JobError(f"pyproject.toml is not valid TOML: {error}", hint=_REPORT) from error
 
 
@@ -117,11 +117,17 @@ def _unwrapped(tree: Path, system: BuildSystem, table: Mapping[str, object]) -> 
 def _backend_path(tree: Path, table: Mapping[str, object], where: str) -> tuple[str, ...]:
     """As PEP 517 has it: relative, and inside the tree after links are followed."""
     folders = _strings(table, "backend-path", where)
-    root = tree.resolve()
     for folder in folders:
-        if "\0" in folder or os.path.isabs(folder) or not (root / folder).resolve().is_relative_to(root):  # noqa: PTH117
+        if "\0" in folder or os.path.isabs(folder) or not _is_inside(tree, tree / folder):  # noqa: PTH117
             raise JobError(f"{where} backend-path leads out of the project: {folder!r}", hint=_REPORT)
     return folders
+
+
+def _is_inside(tree: Path, place: Path) -> bool:
+    try:
+        return place.resolve().is_relative_to(tree.resolve())
+    except (OSError, RuntimeError):  # a link that leads round
+        return False
 
 
 def _strings(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from wheelhouse_builder.metadata import fields_of
 from wheelhouse_builder.project.build_system import read_pyproject, table_of
@@ -88,5 +88,5 @@ def _name(text: object) -> NormalizedName | None:
 def _version(text: object) -> Version | None:
     try:
         return Version(text) if isinstance(text, str) else None
-    except InvalidVersion:  # also setuptools' `attr: module.__version__`
+    except ValueError:  # also setuptools' `attr: module.__version__`, and numbers that are too long
         return None

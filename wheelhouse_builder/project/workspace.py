@@ -8,6 +8,7 @@ what it depends on is wanted.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -18,7 +19,7 @@ from wheelhouse_builder.requirements.model import Origin
 from wheelhouse_builder.requirements.syntax import parse_requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from wheelhouse_builder.requirements.model import RequirementLine, RequirementSet
@@ -69,10 +70,16 @@ def _matching(root: Path, workspace: Mapping[str, object], key: str) -> set[Path
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise UsageError(f"{root}: tool.uv.workspace.{key} is not a list of strings", hint=_PACKAGES_HINT)
     try:
-        found = [path for pattern in patterns for path in root.glob(pattern)]
+        found = [path for pattern in patterns for path in _matches(root, pattern)]
     except (ValueError, NotImplementedError, OSError) as error:  # empty, absolute, not readable
         raise UsageError(f"{root}: tool.uv.workspace.{key}: {error}", hint=_PACKAGES_HINT) from None
     return {path.resolve() for path in found if path.is_dir()}
+
+
+def _matches(root: Path, pattern: str) -> Iterable[Path]:
+    if pattern and not PurePath(pattern).parts:  # ".", which `glob` falls over
+        return [root]
+    return root.glob(pattern)
 
 
 def _wanted(line: RequirementLine, folder: Path, content: Mapping[str, object]) -> Iterator[RequirementLine]:

@@ -78,31 +78,36 @@ def tree_files(path: Path, *, follow_links: bool = False) -> list[str]:
     above = (os.path.realpath(path),) if follow_links else None
     found: list[str] = []
     with reading():
-        for name in _walk(str(path), "", above):
-            found.append(name)
-            if len(found) > MAX_MEMBERS:
+        for number, name in enumerate(_walk(str(path), above)):  # folders too: there are as many as links make
+            if number > MAX_MEMBERS:
                 raise UsageError(f"{path} has more than {MAX_MEMBERS} files", hint="is it the folder of one project?")
+            if name is not None:
+                found.append(name)
     return sorted(found)
 
 
-def _walk(folder: str, relative: str, above: tuple[str, ...] | None) -> Iterator[str]:
-    """`above`: the real paths of the folders that led here, None if links are not followed."""
-    with os.scandir(folder) as scan:
-        entries = [entry for entry in scan if not _is_left_behind(entry.name, at_top=not relative)]
-    if relative and _is_output(folder, {entry.name for entry in entries}):
-        return
-    for entry in entries:
-        name = relative + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{name}/", above and (*above, os.path.realpath(entry.path)))
-        elif above and entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 - raises nothing, round links too
-            real = os.path.realpath(entry.path)
-            if real in above:
+def _walk(root: str, above: tuple[str, ...] | None) -> Iterator[str | None]:
+    """Names of files and links, and None for each folder. `above`: the real path of `root`, None if links stay."""
+    folders = [(root, "", above)]  # each with its name and the real paths of the folders that led there
+    while folders:
+        folder, relative, above = folders.pop()
+        yield None
+        with os.scandir(folder) as scan:
+            entries = [entry for entry in scan if not _is_left_behind(entry.name, at_top=not relative)]
+        if relative and _is_output(folder, {entry.name for entry in entries}):
+            continue
+        for entry in entries:
+            name = relative + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{name}/", above and (*above, os.path.realpath(entry.path))))
+            elif above and entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 - raises nothing, round links too
+                real = os.path.realpath(entry.path)
+                if real in above:
+                    yield name
+                else:
+                    folders.append((entry.path, f"{name}/", (*above, real)))
+            elif entry.is_symlink() or entry.is_file():  # no sockets, no pipes: reading them would hang
                 yield name
-            else:
-                yield from _walk(entry.path, f"{name}/", (*above, real))
-        elif entry.is_symlink() or entry.is_file():  # no sockets, no pipes: reading them would hang
-            yield name
 
 
 def _is_output(folder: str, names: set[str]) -> bool:
@@ -111,7 +116,10 @@ def _is_output(folder: str, names: set[str]) -> bool:
         return True
     if "CACHEDIR.TAG" not in names:
         return False
-    with Path(folder, "CACHEDIR.TAG").open("rb") as stream:
+    tag = Path(folder, "CACHEDIR.TAG")
+    if not tag.is_file():
+        return False
+    with tag.open("rb") as stream:
         return stream.read(len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
 
 
