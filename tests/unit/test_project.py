@@ -85,6 +85,7 @@ def test_the_tool_table_says_nothing_where_the_wrapper_is_not_named(tmp_path: Pa
         ('[build-system]\nrequires = []\nbackend-path = "."\n', r"\[build-system\] backend-path is not a list of str"),
         ('[build-system]\nrequires = []\nbackend-path = [".."]\n', r"backend-path leads out of the project: '\.\.'"),
         ("x = " + "[" * 5000, "pyproject.toml is not valid TOML"),
+        ("x = " + "1" * 5000, "pyproject.toml is not valid TOML"),
     ],
 )
 def test_a_build_system_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
@@ -106,11 +107,13 @@ def test_a_build_system_that_cannot_be_read(tmp_path: Path, text: str, message: 
         ('build-backend = "x"\nbackend-path = ["a/../.."]', r"backend-path leads out of the project: 'a/\.\./\.\.'"),
         ('build-backend = "x"\nbackend-path = ["out"]', "backend-path leads out of the project: 'out'"),
         ('build-backend = "x"\nbackend-path = ["a\\u0000"]', "backend-path leads out of the project"),
+        ('build-backend = "x"\nbackend-path = ["round"]', "backend-path leads out of the project: 'round'"),
         ('build-backend = "x"\nkey-exclude = "tests"', "key-exclude is not a list of strings: 'tests'"),
     ],
 )
 def test_a_wrapped_project_that_is_not_set_up_well(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "out").symlink_to("/")
+    (tmp_path / "round").symlink_to("round")
     text = WRAPPED.replace('build-backend = "setuptools.build_meta"', line)
     with pytest.raises(JobError, match=message) as caught:
         read_build_system(with_pyproject(tmp_path, text))
@@ -139,6 +142,7 @@ PKG_INFO = "Metadata-Version: 2.1\nName: Demo.Project\nVersion: 2.0\n\nversion: 
         ({"setup.cfg": "no section\n"}, None, None),
         ({"pyproject.toml": '[project]\nname = "../x"\nversion = "one"\n'}, None, None),
         ({"pyproject.toml": "[project]\nname = 1\nversion = 1\n"}, None, None),
+        ({"pyproject.toml": f'[project]\nname = "x"\nversion = "{"1" * 5000}"\n'}, "x", None),
         ({"pyproject.toml": "project = 1\n"}, None, None),
     ],
 )
@@ -245,7 +249,7 @@ def test_files_that_backends_read_from_version_control_count(tree: Path) -> None
     before = key(with_pyproject(tree, text))
     ignored = key(write(tree, {".gitignore": "*.so\n"}))
     assert ignored != before
-    assert key(write(tree, {".gitattributes": "x"})) == ignored
+    assert key(write(tree, {".hgignore": "*.so\n"})) != ignored
 
 
 def test_what_cython_makes_does_not_count(tree: Path) -> None:
@@ -329,6 +333,7 @@ def test_the_readme_that_cargo_finds_is_the_one_that_an_sdist_names(tree: Path) 
     assert key(write(tree, {"Cargo.toml": f"{CARGO}version = 2020-01-01\n"})) != found
     assert key(write(tree, {"Cargo.toml": "no TOML"})) != found
     assert key(write(tree, {"Cargo.toml": "x = " + "[" * 5000})) != found
+    assert key(write(tree, {"Cargo.toml": "x = " + "1" * 5000})) != found
 
 
 # versions from version control
@@ -345,6 +350,8 @@ DYNAMIC = 'dynamic = ["version"]'
         {"pyproject.toml": SCM.format("pdm-backend", f'{DYNAMIC}\n[tool.pdm.version]\nsource = "scm"')},
         {"pyproject.toml": SCM.format("setuptools", DYNAMIC), "versioneer.py": ""},
         {"pyproject.toml": '[build-system]\nrequires = ["pbr", "setuptools"]\n', "setup.cfg": "[metadata]\nname = x\n"},
+        {"setup.py": "from setuptools import setup\nsetup(use_scm_version=True, setup_requires=['setuptools_scm'])\n"},
+        {"setup.cfg": "[options]\nsetup_requires =\n    setuptools-scm>=8\n"},
     ],
 )
 def test_a_checkout_whose_version_is_not_in_its_files_has_no_key(tmp_path: Path, files: dict[str, str]) -> None:
@@ -365,6 +372,7 @@ def test_a_checkout_whose_version_is_not_in_its_files_has_no_key(tmp_path: Path,
     ],
 )
 def test_other_versions_are_in_the_files(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"setup.py": "from setuptools import setup\nsetup(py_modules=['pbrick'])\n"})
     assert inputs(with_pyproject(tmp_path, text)).version is None
 
 
