@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 3600.0  # seconds: another `whb build` may run for long
 _MAX_METADATA_BYTES = 16 << 20
-_SMALL_BYTES = 1 << 16  # of a wheel that is read in one step: zipfile takes some thirty for what it needs
+_SMALL_BYTES = 1 << 16  # of a wheel that is read in one step: zipfile takes some twenty for what it needs
 _LONGEST_NAME = 255 - len(".metadata")  # of a wheel: what file systems take, with the name of its sidecar
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-+!")  # what names and versions are written with in wheels
 
