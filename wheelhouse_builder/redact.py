@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_USER = re.compile(r"(?<=://)[^/\s@]+@")
+_USER = re.compile(r"(?<=://)[^/\s]+@")  # up to the last one: people write @ in passwords as it is
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
 
 

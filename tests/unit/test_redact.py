@@ -9,6 +9,7 @@ from wheelhouse_builder.redact import redact
     ("text", "shown"),
     [
         ("https://me:secret@host/simple", "https://***@host/simple"),
+        ("https://me:p@ss@host/simple", "https://***@host/simple"),
         ("https://token@host:8080/x", "https://***@host:8080/x"),
         ("x @ git+https://me:secret@host/x.git@main (line 1)", "x @ git+https://***@host/x.git@main (line 1)"),
         ("https://host/x.whl?sig=secret#sha256=1", "https://host/x.whl?***#sha256=1"),

@@ -145,6 +145,15 @@ def test_yank_is_published_at_once_and_taken_back(house: Wheelhouse) -> None:
     assert now(house) == 4
 
 
+def test_yank_of_a_version_that_is_spelled_otherwise(house: Wheelhouse) -> None:
+    with house.lock():
+        yank(house, ONE, Version("1"), "broken")
+    assert yanks(house) == {"one": "broken", "two": None}
+    with house.lock():
+        yank(house, ONE, Version("1.0.0"), None)
+    assert yanks(house) == {"one": None, "two": None}
+
+
 def test_yank_holds_for_files_to_come(house: Wheelhouse, tmp_path: Path) -> None:
     with house.lock():
         yank(house, ONE, V1, "broken")

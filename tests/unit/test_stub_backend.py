@@ -304,6 +304,7 @@ def test_names_are_read_as_packaging_does(filename: str) -> None:
         "demö-1.0-py3-none-any.whl",
         "other-1.0-py3-none-any.whl",
         "demo-1.1-py3-none-any.whl",
+        "demo-1.0-{0}-{0}-{0}.whl".format("x." * 999 + "any"),
     ],
 )
 def test_what_is_no_wheel_of_the_version_is_none(filename: str) -> None:
@@ -454,6 +455,7 @@ def test_a_quarantine_is_told_on_one_line() -> None:
         page({"filename": "demo-1.0-py3-none-any.whl"}),
         page(file("demo-1.0-py3-none-any.whl", hashes={})),
         page(file("demo-1.0-py3-none-any.whl", size=None)),
+        page(file("demo-1.0-py3-none-any.whl", size=float("inf"))),
         page(**{"project-status": "quarantined"}),
         b'{"files": [], "project-status": null}',
         b"[" * 100_000,
@@ -736,8 +738,9 @@ def test_a_user_of_netrc_is_found(web: Web, tmp_path: Path) -> None:
     assert web.asked == [(INDEX + "demo/", "Basic bWU6c2VjcmV0")]
 
 
-def test_a_netrc_that_cannot_be_read_tells_nothing(web: Web, tmp_path: Path) -> None:
-    (tmp_path / "netrc").write_text("machine\n", encoding="utf-8")
+@pytest.mark.parametrize("content", [b"machine\n", b"\xff"])
+def test_a_netrc_that_cannot_be_read_tells_nothing(content: bytes, web: Web, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_bytes(content)
     web.add(INDEX + "demo/", page())
     Index(INDEX).page("demo")
     assert web.asked == [(INDEX + "demo/", None)]
@@ -769,8 +772,9 @@ def test_a_wheel_that_lies_somewhere_less_safe_is_not_fetched(url: str, web: Web
     assert len(web.asked) == 1
 
 
-def test_passwords_are_not_shown(web: Web) -> None:
-    where = "https://me:secret@wheels.example/simple/?sig=hidden"
+@pytest.mark.parametrize("password", ["secret", "se@secret"])
+def test_passwords_are_not_shown(password: str, web: Web) -> None:
+    where = f"https://me:{password}@wheels.example/simple/?sig=hidden"
     web.add(INDEX + "demo/", code=500)
     with pytest.raises(StubError) as caught:
         open_wheelhouse(where).page("demo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.asgi import ask, get
 from tests.houses import MOMENT, add, add_stub, publish_all
 from tests.stores import MemoryStore
 from wheelhouse_builder.cli import main
+from wheelhouse_builder.cli.stub import _write
 from wheelhouse_builder.errors import DamagedError, JobError, UsageError
 from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.remote.copying import Copying, copy_generation
@@ -237,6 +239,12 @@ def test_a_closed_project_takes_the_stub_that_it_had(published: Wheelhouse) -> N
 
 
 # what wheels are withdrawn from, a stub is too
+
+
+@pytest.mark.parametrize("pin", ["1", "1.0.0"])
+def test_a_version_may_be_spelled_otherwise(pin: str, house: Wheelhouse) -> None:
+    """A stub has the spelling of the wheels, so that there is one, and what is told of the version holds for it."""
+    assert add_stub(house, version=pin) == STUB
 
 
 def test_a_stub_is_yanked_with_its_version(published: Wheelhouse) -> None:
@@ -465,6 +473,18 @@ def test_a_stub_is_written_where_it_is_wanted(
     assert made == stub_of(house, DEMO, Version("2.0"), str(tmp_path / "wheelhouse")).content
     assert main(["stub", "demo==2.0", "-o", "new/out"]) == 0
     assert [stub.filename for stub in house.records.stubs()] == [STUB]
+
+
+def test_a_disk_that_is_full_keeps_no_part_of_a_stub(house: Wheelhouse, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    stub = stub_of(house, DEMO, ONE, URL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            _write(stub, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_real_sdist_is_not_written_over(

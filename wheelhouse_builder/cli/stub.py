@@ -71,12 +71,13 @@ def _place(options: argparse.Namespace, wheelhouse: Wheelhouse) -> str:
 
 
 def _write(stub: StubSdist, folder: Path) -> Path:
+    from wheelhouse_builder.files import write_atomically
+
     path = folder / stub.filename
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.read_bytes() != stub.content:
             raise UsageError(f"{path} is there with other content", hint="move it away: it may be the real sdist")
-        path.write_bytes(stub.content)
+        write_atomically(path, stub.content)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name another folder with -o") from error
     return path

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _WAIT = 15.0  # seconds: for a page as a whole, for the next part of a wheel
 _MAX_PAGE_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 16
+_LONGEST_NAME = 255  # that file systems take; a longer one could have millions of tags
 _OLDEST_PYTHON = (3, 11)  # that whb builds for
 _BUILT_ARCHS = ("x86_64", "aarch64")
 _PT_INTERP = 3
@@ -179,7 +180,7 @@ def printable(text: str) -> str:
 
 def redacted(url: str) -> str:
     """The URL without user, password and query."""
-    return re.sub(r"\?.*", "?***", re.sub(r"(?<=://)[^/\s@]+@", "***@", url))
+    return re.sub(r"\?.*", "?***", re.sub(r"(?<=://)[^/\s]+@", "***@", url))
 
 
 # What is asked for, and by whom
@@ -258,13 +259,14 @@ def read_page(stub: Stub, answer: Answer | None) -> Page:
         document = json.loads(answer.content)
         named = [(_WHEEL.fullmatch(file["filename"]), file) for file in document["files"]]
         found = [(match, file) for match, file in named if match and _normalised(match["name"]) == stub.name]
+        found = [(match, file) for match, file in found if len(match[0]) <= _LONGEST_NAME]
         wanted = version_key(stub.version)
         wheels = [_wheel(match, file, answer.url) for match, file in found if version_key(match["version"]) == wanted]
         mark = document.get("project-status", {})
         reason = " ".join(str(mark.get("reason", "")).split())
         notice = f"it is quarantined: {reason}" if mark.get("status") == "quarantined" else ""
         versions = sorted({match["version"] for match, _ in found}, key=version_key)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         message = f"what {redacted(stub.wheelhouse)} tells of {stub.name} is no page of an index: {error!r}"
         raise StubError(message, _ANOTHER) from None
     return Page(wheels=tuple(sorted(wheels)), versions=tuple(versions), notice=notice)
@@ -479,7 +481,7 @@ def _require_as_safe(before: str, after: str) -> None:
 
 def _netrc(host: str) -> list[str]:
     """User and password for a host, as curl and pip find them."""
-    with contextlib.suppress(OSError, netrc.NetrcParseError):
+    with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
         if found:
             return [found[0], found[2] or ""]

@@ -30,7 +30,7 @@ def stub_of(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, plac
     """
     wheels = wheels_of(wheelhouse, name, version)
     metadata = {wheel.filename: _metadata(wheelhouse, wheel) for wheel in wheels}
-    return make_stub(name, version, metadata, place)
+    return make_stub(name, wheels[0].version, metadata, place)  # as they spell it: 1.0 is 1
 
 
 def _metadata(wheelhouse: Wheelhouse, wheel: StoredWheel) -> bytes:

@@ -51,7 +51,8 @@ def yank(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, reason:
     if reason is None and all(wheel.yanked is None for wheel in files):
         raise UsageError(f"{name}=={version} is not yanked", hint="`whb yank NAME==VERSION --reason TEXT` yanks")
     with disk.writing(wheelhouse.root):
-        wheelhouse.records.set_yank(name, version, reason)
+        for spelled in {str(wheel.version): wheel.version for wheel in files}.values():  # 1.0 is 1, records hold texts
+            wheelhouse.records.set_yank(name, spelled, reason)
     return publish(wheelhouse, {})
 
 
