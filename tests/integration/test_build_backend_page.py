@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,12 +182,27 @@ def test_an_editable_install_is_the_real_backends(project: Desk) -> None:
     assert project.answer() == "42\n"
 
 
+def change_answer(project: Desk, answer: int) -> None:
+    source = project.folder / "demo.c"
+    source.write_text(re.sub(r"\(4\d\)", f"({answer})", source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_a_changed_source_gets_a_build_tag(project: Desk) -> None:
+    change_answer(project, 43)
+    project.ok("whb build .")
+    tagged = AARCH64.replace("demo-1.0-", "demo-1.0-1-")
+    assert tagged in wheels(project.folder / "wheelhouse")
+    for answer, wheel in ((43, tagged), (42, AARCH64)):
+        change_answer(project, answer)
+        project.ok(f"pip wheel . --no-deps -w dist/{answer} -C whb.target={TARGET} -C whb.on-miss=fail")
+        assert wheels(project.folder / f"dist/{answer}") == [wheel]
+
+
 def test_an_sdist_is_found_by_the_key_of_its_checkout(project: Desk) -> None:
     sdist, check = commands(section(PAGE, "Source distributions"))
     (exclude,) = (block for block in blocks(section(PAGE, "Source distributions")) if "key-exclude" in block)
     shutil.rmtree(project.folder / "dist")
-    with (project.folder / "demo.c").open("a", encoding="utf-8") as source:
-        source.write("/* not as in the tests before */\n")
+    change_answer(project, 44)
     (project.folder / "tests").mkdir()
     (project.folder / "tests/notes.txt").write_text("not in the sdist\n", encoding="utf-8")
     project.ok("whb build .")
