@@ -23,6 +23,7 @@ CHUNK_BYTES = 1 << 20  # read at a time: nothing is held in memory whole
 
 # Limits for archives from outside: the largest sdists and wheels in use have some 40 000 members and 1 GB.
 MAX_MEMBERS = 200_000
+MAX_DEPTH = 200  # folders in each other: many libraries go down by recursion
 MAX_UNPACKED_BYTES = 8 << 30
 
 EARLIEST_EPOCH = 315_532_800  # 1980-01-01 UTC: a zip file tells no earlier time

@@ -100,6 +100,7 @@ def soft(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 BAD_TARS = {
     "path traversal": ("outside", [SETUP, member("foo-1.0/../../evil", b"x")]),
     "absolute path": ("outside", [SETUP, member("/tmp/evil", b"x")]),
+    "folders without end": ("deeper", [SETUP, member(f"foo-1.0/{'a/' * 1800}x", b"x")]),
     "link outside": ("outside", [SETUP, soft("foo-1.0/a", "../../evil")]),
     "link to the other side of the top": ("outside", [SETUP, soft("foo-1.0/a", "../bar")]),
     "absolute link": ("outside", [SETUP, soft("foo-1.0/a", "/etc/passwd")]),

@@ -15,7 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
 
 from wheelhouse_builder.errors import JobError
-from wheelhouse_builder.files import CHUNK_BYTES, EARLIEST_EPOCH, MAX_MEMBERS, MAX_UNPACKED_BYTES, raise_disk_error
+from wheelhouse_builder.files import (
+    CHUNK_BYTES,
+    EARLIEST_EPOCH,
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    MAX_UNPACKED_BYTES,
+    raise_disk_error,
+)
 
 MAX_RATIO = 200  # unpacked : packed; gzip cannot reach it with text, only with a bomb
 RATIO_FREE_BYTES = 64 << 20  # small archives of zeros hurt nobody
@@ -107,6 +114,8 @@ class _Unpacker:
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts:
             self.refuse(member, "would land outside of the destination")
+        if len(path.parts) > MAX_DEPTH:
+            self.refuse(f"{member[:100]}…", f"lies deeper than {MAX_DEPTH} folders")
         self._tops.update(path.parts[:1])
         return path.parts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.files import MAX_MEMBERS, raise_disk_error, sha256_of
+from wheelhouse_builder.files import MAX_DEPTH, MAX_MEMBERS, raise_disk_error, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ _LEFT_BEHIND = frozenset({
 # fmt: on
 _LEFT_BEHIND_AT_TOP = frozenset({"build", "dist", "venv", "PKG-INFO"})
 
+_ONE_PROJECT = "is it the folder of one project?"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"  # bford.info/cachedir; cargo's target has one
 
 
@@ -73,14 +74,14 @@ def tree_files(path: Path, *, follow_links: bool = False) -> list[str]:
     """The names of a source tree's files and links, relative to it, sorted.
 
     `follow_links`: instead of a link to a folder, what is in the folder; a link to a folder that it lies in stays one.
-    Raises `UsageError` for a folder that cannot be read, and for more files than any project has.
+    Raises `UsageError` for a folder that cannot be read, and for more or deeper folders and files than any project has.
     """
     above = (os.path.realpath(path),) if follow_links else None
     found: list[str] = []
     with reading():
         for number, name in enumerate(_walk(str(path), above)):  # folders too: there are as many as links make
             if number > MAX_MEMBERS:
-                raise UsageError(f"{path} has more than {MAX_MEMBERS} files", hint="is it the folder of one project?")
+                raise UsageError(f"{path} has more than {MAX_MEMBERS} files", hint=_ONE_PROJECT)
             if name is not None:
                 found.append(name)
     return sorted(found)
@@ -91,6 +92,8 @@ def _walk(root: str, above: tuple[str, ...] | None) -> Iterator[str | None]:
     folders = [(root, "", above)]  # each with its name and the real paths of the folders that led there
     while folders:
         folder, relative, above = folders.pop()
+        if relative.count("/") > MAX_DEPTH:
+            raise UsageError(f"{root} has folders that are more than {MAX_DEPTH} deep", hint=_ONE_PROJECT)
         yield None
         with os.scandir(folder) as scan:
             entries = [entry for entry in scan if not _is_left_behind(entry.name, at_top=not relative)]
