@@ -6,23 +6,27 @@ import configparser
 import io
 import os
 import shutil
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelhouse_builder.errors import JobError, UsageError
 from wheelhouse_builder.project.build_system import BuildSystem, read_build_system
 from wheelhouse_builder.project.identity import Identity, read_identity
 from wheelhouse_builder.project.key import Inputs, normalised, read_inputs, setup_cfg_sections
+from wheelhouse_builder.stub.sdist import make_stub
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+DEMO = canonicalize_name("demo")
 ARM = Target.parse("cp312-musllinux_1_2_aarch64")
 WRAPPED = """\
 [build-system]
@@ -118,6 +122,18 @@ def test_a_wrapped_project_that_is_not_set_up_well(tmp_path: Path, line: str, me
     with pytest.raises(JobError, match=message) as caught:
         read_build_system(with_pyproject(tmp_path, text))
     assert caught.value.hint
+
+
+def test_a_stub_of_a_wheelhouse_is_no_project(tmp_path: Path) -> None:
+    """An index may offer one as the sdist of a version."""
+    stub = make_stub(DEMO, Version("1.0"), {"demo-1.0-py3-none-any.whl": b"Metadata-Version: 2.1\n"}, "/srv/wheelhouse")
+    with tarfile.open(fileobj=io.BytesIO(stub.content)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    with pytest.raises(JobError, match="a stub of a wheelhouse, which holds no source") as caught:
+        read_build_system(tmp_path / "demo-1.0")
+    assert "an index that has the source" in str(caught.value.hint)
+    (tmp_path / "demo-1.0/stub.json").unlink()
+    assert read_build_system(tmp_path / "demo-1.0").backend == "stub_backend"
 
 
 # name and version

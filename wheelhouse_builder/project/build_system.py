@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from wheelhouse_builder import stub
 from wheelhouse_builder.errors import JobError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class BuildSystem:
 
 
 def read_build_system(tree: Path) -> BuildSystem:
-    """The build system of a source tree. Raises `JobError` if its tables are not valid."""
+    """The build system of a source tree. Raises `JobError` if its tables are not valid, or for a stub (`whb stub`)."""
     content = read_pyproject(tree)
     table = content.get("build-system")
     if table is None:
@@ -70,6 +71,11 @@ def read_build_system(tree: Path) -> BuildSystem:
             raise JobError("[build-system] of pyproject.toml has no list of strings called requires", hint=_REPORT)
     if not isinstance(backend, str):
         raise JobError("build-backend in pyproject.toml is not a string", hint=_REPORT)
+    if backend == stub.BACKEND and (tree / stub.FACTS).is_file():
+        raise JobError(
+            "this is a stub of a wheelhouse, which holds no source: it hands out the wheels that are there",
+            hint="resolve from an index that has the source, or use that wheelhouse as it is",
+        )
     system = BuildSystem(backend=backend, requires=tuple(requires))
     if backend == WRAPPER:
         return _unwrapped(tree, system, table_of(content, "tool", "whb"))

@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.metadata import fields_of
+from wheelhouse_builder.stub import BACKEND, FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-_BACKEND = "stub_backend"
-_PYPROJECT = f'[build-system]\nrequires = []\nbuild-backend = "{_BACKEND}"\nbackend-path = ["."]\n'
+_PYPROJECT = f'[build-system]\nrequires = []\nbuild-backend = "{BACKEND}"\nbackend-path = ["."]\n'
 _EPOCH = 315_532_800  # 1980, the first year that every archive format knows
 _BLOCK = 0xFFFF  # the longest stored block of deflate (RFC 1951, 3.2.4)
 
@@ -71,8 +71,8 @@ def make_stub(name: NormalizedName, version: Version, metadata: Mapping[str, byt
     members = {
         "PKG-INFO": _pkg_info(name, version, needs).encode(),
         "pyproject.toml": _PYPROJECT.encode(),
-        "stub.json": f"{json.dumps(where, indent=2)}\n".encode(),
-        f"{_BACKEND}.py": files(__package__).joinpath(f"{_BACKEND}.py").read_bytes(),
+        FACTS: f"{json.dumps(where, indent=2)}\n".encode(),
+        f"{BACKEND}.py": files(__package__).joinpath(f"{BACKEND}.py").read_bytes(),
     }
     return StubSdist(
         name=name,
