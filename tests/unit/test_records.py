@@ -14,7 +14,7 @@ from wheelhouse_builder.errors import DamagedError, MachineError
 from wheelhouse_builder.index.model import UNMARKED, Mark, Status
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 from wheelhouse_builder.wheelhouse import schema
-from wheelhouse_builder.wheelhouse.records import Base, Records, Seen, StoredWheel
+from wheelhouse_builder.wheelhouse.records import Base, Records, Seen, StoredWheel, _as_ours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,6 +233,15 @@ def test_an_interrupted_migration_changes_nothing(
     assert records.path.read_bytes() == before
     records.create()
     assert records.all() == (OLD,)
+
+
+def test_records_that_someone_makes_ours_while_they_are_read(tmp_path: Path) -> None:
+    """Between the look at the version and the copy in memory."""
+    records = older(tmp_path / "records.sqlite", 3)
+    with contextlib.closing(sqlite3.connect(records.path)) as connection:
+        records.create()
+        with _as_ours(connection, 3) as ours:
+            assert len(ours.execute("SELECT project_keys FROM wheels").fetchall()) == 1
 
 
 def table(records: Records, name: str) -> list[str]:

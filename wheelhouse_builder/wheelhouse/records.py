@@ -366,6 +366,7 @@ def _as_ours(connection: sqlite3.Connection, version: int) -> Iterator[sqlite3.C
         return
     with contextlib.closing(sqlite3.connect(":memory:")) as copy:
         connection.backup(copy)
+        (version,) = copy.execute("PRAGMA user_version").fetchone()  # a writer may have made it ours by now
         copy.executescript(schema.migration(version))
         copy.execute("PRAGMA query_only = 1")
         copy.row_factory = sqlite3.Row
