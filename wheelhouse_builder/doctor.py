@@ -260,7 +260,8 @@ class _Installer:
             self._standard_libraries()
 
     def zig(self) -> None:
-        """zig's own libraries, compiled once for each architecture."""
+        """zig's own libraries, compiled once for each architecture, whatever environment zig is installed in."""
+        zig.keep_zig(self.settings.cache, self.canceller)
         for arch in _archs(self.settings):
             tools = zig.ensure_zig(arch, self.settings.cache)
             if not zig.is_warm(tools):

@@ -36,6 +36,7 @@ class Machine:
         self.programs = {"make", "perl", "apt-get"}
         self.zig: str | None = "0.17.1"
         self.warm = set(Arch)
+        self.kept = False
         self.rust = True
         self.std = set(Arch)
         self.std_is_to_be_had = True
@@ -80,6 +81,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
     monkeypatch.setattr(zig, "zig_version", lambda: made.zig)
     monkeypatch.setattr(zig, "ensure_zig", lambda arch, cache: arch)
+    monkeypatch.setattr(zig, "keep_zig", lambda cache, canceller: setattr(made, "kept", True))
     monkeypatch.setattr(zig, "is_warm", lambda arch: arch in made.warm)
     monkeypatch.setattr(zig, "warm", lambda arch, **options: made.warm.add(arch))
     monkeypatch.setattr(rust, "find_rust", made.find_rust)
@@ -164,6 +166,7 @@ def test_install_gets_what_is_missing(machine: Machine, settings: Settings) -> N
         "apt-cache show rustc",
         "apt-get install -y -q --no-install-recommends rustc cargo rust-src",
     ]
+    assert machine.kept
     assert Note(text="warming zig for arm64, minutes, once") in told
 
 

@@ -151,8 +151,8 @@ def zig_binary() -> Path:
 def keep_zig(cache: Path, canceller: Canceller) -> None:
     """Put the installed zig below `cache`, once for each version; `ensure_zig` takes it from there.
 
-    For runs in an environment that is made for them alone: under each new path zig compiles its own libraries, minutes
-    of work, and tools are written that nobody needs later. Raises `MachineError` if zig is not installed, `Cancelled`.
+    Under each new path zig compiles its own libraries, minutes of work, and front ends make a new environment for each
+    build: so what is kept serves all. Raises `MachineError` if zig is not installed, `Cancelled`.
     """
     kept = _kept(cache)
     kept.parent.mkdir(parents=True, exist_ok=True)
