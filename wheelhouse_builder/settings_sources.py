@@ -138,6 +138,8 @@ class _Reader:
             elif option is None:
                 known = [each for each, option in OPTIONS.items() if option.table != "serve"]
                 self.problems.append(_unknown(place, name, known))
+            elif not items:
+                self.problems.append(f"{place} is given without a value")
             elif not option.kind.many and len(set(items)) > 1:
                 self.problems.append(f"{place} is given more than once: {', '.join(items)}")
             else:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,7 +18,6 @@ from wheelhouse_builder.sources.downloads import Downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -244,6 +244,16 @@ def test_a_bad_netrc_is_named(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machin host")
     with pytest.raises(UsageError, match="netrc"):
         credentials_for([], tmp_path / "netrc")
+
+
+@pytest.mark.parametrize("refusal", [RuntimeError("no home"), PermissionError(13, "Permission denied")])
+def test_a_home_that_is_not_known_or_not_ours_has_no_netrc(refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise refusal
+
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setattr(Path, "home" if isinstance(refusal, RuntimeError) else "is_file", refuse)
+    assert credentials_for(["https://me:pw@host/simple/"]) == {"host": ("me", "pw")}
 
 
 def test_a_wheel_is_fetched_by_the_same_way(tmp_path: Path) -> None:

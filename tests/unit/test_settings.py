@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.errors import MachineError, UsageError
 from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings, value_of
 from wheelhouse_builder.settings_sources import load_settings
 from wheelhouse_builder.target import Arch, Target
@@ -164,6 +164,20 @@ def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_cache() == Path("/home/me/.cache/whb")
 
 
+def test_without_a_home_the_cache_is_to_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container that runs under a user who is in no password file."""
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(MachineError, match="home directory of this user is not known") as caught:
+        load(tmp_path)
+    assert caught.value.hint == "set HOME, or WHB_CACHE_DIR"
+    assert load_with({"WHB_CACHE_DIR": "/here"}, tmp_path).cache == Path("/here")
+
+
 def test_what_is_shown_is_toml_that_gives_the_same_settings(tmp_path: Path) -> None:
     settings = load(tmp_path, no_binary=["cffi"], jobs="3", pythons=["3.12"])
     (tmp_path / "again").mkdir()
@@ -242,6 +256,7 @@ def test_config_settings_beat_the_environment_and_the_file(tmp_path: Path) -> No
     [
         ({"targt": "x"}, "-C whb.targt: unknown setting 'targt' (did you mean target?)"),
         ({"on-miss": ["build", "fail"]}, "-C whb.on-miss is given more than once: build, fail"),
+        ({"target": []}, "-C whb.target is given without a value"),
         ({"on-miss": "bild"}, "-C whb.on-miss: 'bild' is none of build, fail (did you mean build?)"),
         (
             {"target": "cp312"},
@@ -264,6 +279,7 @@ def test_config_settings_that_are_refused(tmp_path: Path, given: dict[str, objec
     [
         ("https://wheels.internal/simple/", "https://wheels.internal/simple/"),
         ("http://127.0.0.1:8080/simple", "http://127.0.0.1:8080/simple/"),
+        ("HTTPS://host/simple", "HTTPS://host/simple/"),
         ("https://me:secret@host/simple", "https://me:secret@host/simple/"),
     ],
 )
@@ -292,7 +308,14 @@ def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
     assert (settings.backend.index, settings.wheelhouse) == (None, Path("/srv/wheel house"))
 
 
-@pytest.mark.parametrize("text", ["ftp://host/x", "https://", "https://host/x?y", "https://ho st/", "file://host/x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ftp://host/x", "https://", "https://host/x?y", "https://ho st/", "file://host/x"),
+        *("file://[::1/x", "https://[::1/x/", "https:///simple/", "https://me@/simple/"),
+        *("https://host:abc/simple/", "https://host:99999/simple/"),
+    ],
+)
 def test_what_no_index_is(tmp_path: Path, text: str) -> None:
     assert "is not the URL of an index" in problems(tmp_path, f'wheelhouse = "{text}"\n')
 

@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 TARGET = Kind(parse=Target.parse, what="a string")
 
+_INDEX = re.compile(r"https?://[^\s?#]+", re.IGNORECASE)
+
 
 def _parse_wheelhouse(text: str) -> Path | str:
     """A folder, or the URL of an index (PEP 503) as text that ends in a slash."""
-    scheme, colon, _ = text.partition("://")
-    if not colon:
+    if "://" not in text:
         return parse_path(text)
-    if scheme == "file" and urlsplit(text).netloc in {"", "localhost"}:
-        return parse_path(unquote(urlsplit(text).path))
-    if not re.fullmatch(r"https?://[^\s?#]+", text) or not (text.isascii() and text.isprintable()):
-        hint = "write it as https://host/simple/, or name a folder"
-        raise UsageError(f"{redact(text)!r} is not the URL of an index", hint=hint)
-    return text.rstrip("/") + "/"
+    try:
+        parts = urlsplit(text)
+        if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+            return parse_path(unquote(parts.path))
+        if _INDEX.fullmatch(text) and text.isascii() and text.isprintable() and parts.hostname and parts.port != 0:
+            return text.rstrip("/") + "/"
+    except ValueError:  # brackets around what is no address, a port that is none
+        pass
+    hint = "write it as https://host/simple/, or name a folder"
+    raise UsageError(f"{redact(text)!r} is not the URL of an index", hint=hint)
 
 
 WHEELHOUSE = Kind(parse=_parse_wheelhouse, what="a string")

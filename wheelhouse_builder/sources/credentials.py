@@ -20,9 +20,8 @@ def credentials_for(index_urls: Iterable[str], netrc_file: Path | None = None) -
     uv leaves passwords of indexes out of the lock, so the files that it names need them from here. Raises `UsageError`
     for a netrc file that cannot be read.
     """
-    path = netrc_file or Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     found = {}
-    if path.is_file():
+    if path := netrc_file or _usual_netrc_file():
         try:
             found = {host: (login, password) for host, (login, _, password) in netrc.netrc(path).hosts.items()}
         except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
@@ -31,3 +30,12 @@ def credentials_for(index_urls: Iterable[str], netrc_file: Path | None = None) -
         if parts.hostname and parts.username:
             found[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
     return found
+
+
+def _usual_netrc_file() -> Path | None:
+    """None also where nobody's home is known, and in the home of another user."""
+    try:
+        path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+        return path if path.is_file() else None
+    except (RuntimeError, PermissionError):
+        return None
