@@ -239,6 +239,17 @@ def test_what_the_wrapped_backend_raises_passes(project: Project, out: Path) -> 
         backend.build_wheel(str(out), None)
 
 
+@pytest.mark.parametrize("said", ["None", "'more'", "('more',)"])
+def test_requirements_are_handed_on_as_they_were_said(said: str, project: Project) -> None:
+    project.write(f"def get_requires_for_build_wheel(*arguments):\n    return {said}\n")
+    assert backend.get_requires_for_build_wheel(None) == eval(said)
+
+
+def test_what_an_sdist_takes_is_the_wrapped_backends(project: Project) -> None:
+    project.write("def get_requires_for_build_sdist(*arguments):\n    return ['sdists', *map(repr, arguments)]\n")
+    assert backend.get_requires_for_build_sdist({"whb.offline": "true"}) == ["sdists", "{}"]
+
+
 def test_an_unknown_hook_is_not_there(project: Project) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'build_rpm'"):
         _ = backend.build_rpm
@@ -298,9 +309,12 @@ def test_a_wheel_that_does_not_install_here_is_an_error(
     )
 
 
-def test_a_wheel_without_a_name_is_an_error(project: Project, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    project.write("def build_wheel(*arguments):\n    return 'demo.whl'\n")
-    assert "returned 'demo.whl'" in refused(capsys, backend.build_wheel, str(out), None)
+@pytest.mark.parametrize("returned", ["'demo.whl'", "None", "b'demo-1.0-py3-none-any.whl'"])
+def test_a_wheel_without_a_name_is_an_error(
+    returned: str, project: Project, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write(f"def build_wheel(*arguments):\n    return {returned}\n")
+    assert f"returned {returned}" in refused(capsys, backend.build_wheel, str(out), None)
 
 
 def test_a_wheel_is_kept_under_the_key_that_the_tree_had_before_its_build(
@@ -359,6 +373,41 @@ def test_on_miss_fail_names_the_wheel_the_target_and_the_command(
     other = {"whb.target": str(MUSL)}
     assert f"for {MUSL}" in refused(capsys, backend.get_requires_for_build_wheel, other)
     assert not project.calls
+
+
+def test_wheels_of_other_sources_are_named_where_one_is_missing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.store(tag="cp312-cp312-musllinux_1_2_aarch64")
+    project.write(on_miss="fail")
+    (project.root / "demo.py").write_text("ANSWER = 43\n")
+    run_on(monkeypatch, TARGET)
+    said = refused(capsys, backend.get_requires_for_build_wheel, None)
+    assert f'is in {project.house}: what is there is of other sources or settings, and on-miss is "fail"' in said
+    for target, version in ((MUSL, "1.0"), (TARGET, "1.1")):
+        text = (project.root / "pyproject.toml").read_text().replace("1.0", version)
+        (project.root / "pyproject.toml").write_text(text)
+        run_on(monkeypatch, target)
+        assert "other sources" not in refused(capsys, backend.get_requires_for_build_wheel, None)
+
+
+def test_no_other_wheels_are_named_where_none_was_looked_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a key nobody knows what they are of, and offline nobody is asked."""
+    project.store(tag="cp312-cp312-musllinux_1_2_aarch64")
+    text = (project.root / "pyproject.toml").read_text()
+    text = text.replace('["wheelhouse-builder"]', '["wheelhouse-builder", "setuptools-scm"]')
+    (project.root / "pyproject.toml").write_text(text.replace('version = "1.0"', 'dynamic = ["version"]'))
+    run_on(monkeypatch, TARGET)
+    offline = {"whb.wheelhouse": "http://127.0.0.1:9/simple/", "whb.offline": "true"}
+    monkeypatch.setattr("wheelhouse_builder.wrapper.index.Index.page", lambda self, name: pytest.fail("asked"))
+    for given in ({}, offline):
+        with pytest.raises(SystemExit):
+            backend.get_requires_for_build_wheel({"whb.on-miss": "fail", **given})
+        said = capsys.readouterr().err
+        assert "no wheel of demo for" in said
+        assert "other sources" not in said
 
 
 def test_on_miss_fail_where_whb_has_no_target(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,6 +505,27 @@ def test_a_backend_that_hands_our_hooks_on_is_not_asked_by_them(
     named = text.replace('"wheelhouse_builder.backend"', f'"{project.root.name}"')
     (project.root / "pyproject.toml").write_text(named)
     assert "not wheelhouse_builder.backend" in refused(capsys, backend.build_wheel, str(out), None)
+
+
+def test_what_the_machine_refuses_is_told(
+    project: Project, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk that is full, while we write."""
+
+    def full(self: zipfile.ZipFile, path: Path, members: list[str]) -> None:
+        raise OSError(28, "No space left on device", f"{path}/METADATA")
+
+    project.store()
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    said = refused(capsys, backend.prepare_metadata_for_build_wheel, str(out), None)
+    assert said == f"whb: error: {out}/METADATA: No space left on device\n"
+
+
+@pytest.mark.parametrize("source", ["def build_wheel(*a): {}", "{}", "def __getattr__(name): {}"])
+def test_what_the_machine_refuses_the_wrapped_backend_is_its_own(source: str, project: Project, out: Path) -> None:
+    project.write(source.format("raise FileNotFoundError(2, 'No such file', 'gcc')"))
+    with pytest.raises(FileNotFoundError, match="gcc"):
+        backend.build_wheel(str(out), None)
 
 
 @pytest.mark.parametrize("on_miss", [None, "fail", "build"])

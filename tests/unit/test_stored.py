@@ -27,6 +27,7 @@ from wheelhouse_builder.wrapper.index import Index
 from wheelhouse_builder.wrapper.offers import Offer, choose, parse_page
 from wheelhouse_builder.wrapper.request import read_request
 from wheelhouse_builder.wrapper.stored import Found, fetch, find
+from wheelhouse_builder.wrapper.telling import errors_told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -321,6 +322,13 @@ def test_an_index_that_does_not_answer(answer: Answer, said: str) -> None:
         Index("http://host/simple/", opener=Opener({PAGE: answer})).page("demo")
     assert raised.value.hint is not None
     assert ("netrc" in raised.value.hint) == (answer == 403)
+
+
+def test_what_an_index_says_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = HTTPError(PAGE, 503, "all \x1b[2J\x07\u202e well\r\n", Message(), io.BytesIO())
+    with pytest.raises(SystemExit), errors_told():
+        Index("http://host/simple/", opener=Opener({PAGE: answer})).page("demo")
+    assert capsys.readouterr().err.startswith(f"whb: error: {PAGE}: 503 all [2J well\n")
 
 
 def test_an_index_that_is_too_slow() -> None:

@@ -156,6 +156,16 @@ def test_where_folders_cannot_be_locked_it_is_built(tmp_path: Path, monkeypatch:
     assert Wrapped(root=tmp_path, backend=Hooks()).call("build_wheel") == "built"
 
 
+def test_a_folder_that_may_not_be_read_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that may be searched alone builds without us, too."""
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert Wrapped(root=tmp_path, backend=Hooks()).call("build_wheel") == "built"
+
+
 def test_the_lock_is_given_back_by_a_build_that_fails(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(AttributeError):

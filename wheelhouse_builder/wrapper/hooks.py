@@ -203,7 +203,8 @@ def _verified(found: Found) -> bool:
 
 def _ask_requires(wrapped: Wrapped, hook: str, config_settings: ConfigSettings) -> list[str]:
     """PEP 517: who has no such hook needs nothing more."""
-    return list(wrapped.call(hook, config_settings)) if wrapped.has(hook) else []
+    requires: list[str] = wrapped.call(hook, config_settings) if wrapped.has(hook) else []
+    return requires
 
 
 def _requirements_of(extra: str) -> list[str]:
@@ -225,20 +226,25 @@ def _built(request: Request, folder: Path, metadata_directory: str | None) -> Pa
         _ = request.inputs  # what the wheel is found by: of the tree as it is before a build writes into it
     prepared = [metadata_directory] if wrapped.has(_METADATA_HOOK) else []
     with _explaining_failure(request):
-        wheel = folder / wrapped.call("build_wheel", str(folder), request.config_settings, *prepared)
-    _check_installs(wheel.name)
+        returned = wrapped.call("build_wheel", str(folder), request.config_settings, *prepared)
+    wheel = folder / _checked_name(returned)
     return _kept(request, wheel) if request.settings.backend.store else wheel
 
 
-def _check_installs(filename: str) -> None:
-    """pip installs whatever a backend returns, for whatever machine that is. Raises `MachineError`."""
+def _checked_name(returned: object) -> str:
+    """The file name of the wheel, which is for this interpreter: pip installs whatever a backend returns.
+
+    Raises `MachineError`.
+    """
+    filename = Path(returned).name if isinstance(returned, str) else ""
     try:
         tags = parse_wheel_filename(filename)[-1]
     except InvalidWheelFilename:
-        raise MachineError(f"the wrapped backend returned {filename!r}, which is no name of a wheel") from None
+        raise MachineError(f"the wrapped backend returned {returned!r}, which is no name of a wheel") from None
     if tags.isdisjoint(own_tags()):
         hint = "-C whb.target=cp312-musllinux_1_2_aarch64 builds for another target"
         raise MachineError(f"the wrapped backend built {filename}, which this interpreter cannot install", hint=hint)
+    return filename
 
 
 def _kept(request: Request, wheel: Path) -> Path:

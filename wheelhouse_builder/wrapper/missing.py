@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import MachineError, WhbError
 from wheelhouse_builder.wrapper.own import own_tags
-from wheelhouse_builder.wrapper.stored import place_of
+from wheelhouse_builder.wrapper.stored import has_others, place_of
 
 if TYPE_CHECKING:
     from wheelhouse_builder.target import Target
@@ -23,7 +23,8 @@ def missing_wheel(request: Request, target: Target | None, why: str) -> WhbError
     """The error: which wheel is missing for a target (None: for this interpreter), `why` it is not built, a command."""
     what = f"{request.identity.name or request.root.name} {request.identity.version or ''}".rstrip()
     whom = str(target or own_tags()[0])
-    message = f"no wheel of {what} for {whom} is in {place_of(request.settings)}, {why}"
+    others = ": what is there is of other sources or settings" if has_others(request, target) else ""
+    message = f"no wheel of {what} for {whom} is in {place_of(request.settings)}{others}, {why}"
     return MachineError(message, hint=_remedy(request, target))
 
 

@@ -16,8 +16,12 @@ from wheelhouse_builder.wrapper.own import own_tags
 from wheelhouse_builder.wrapper.telling import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from packaging.tags import Tag
+
+    from wheelhouse_builder.project.identity import Identity
     from wheelhouse_builder.settings import Settings
     from wheelhouse_builder.wrapper.request import Request
 
@@ -76,6 +80,16 @@ def find(request: Request, target: Target | None) -> Found | None:
     return Found(offer=best, place=place) if best else None
 
 
+def has_others(request: Request, target: Target | None) -> bool:
+    """Whether a wheel of the project's name and version would install for `target`, but for its project key."""
+    name, settings = request.identity.name, request.settings
+    if name is None or request.inputs is None or (settings.offline and settings.backend.index):
+        return False
+    offers = _answer(place_of(settings), name)
+    tags = own_tags() if target is None else target.tags
+    return isinstance(offers, tuple) and any(_would_install(offer, request.identity, tags) for offer in offers)
+
+
 def fetch(found: Found, folder: Path) -> Path:
     """Copy the wheel into a folder.
 
@@ -97,6 +111,13 @@ def fetch(found: Found, folder: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _would_install(offer: Offer, identity: Identity, tags: Iterable[Tag]) -> bool:
+    try:
+        return choose([offer], identity, tags) is not None
+    except DamagedError:  # another version, mostly
+        return False
 
 
 # Places, each made and asked once in a process: one that is slow or down is so once

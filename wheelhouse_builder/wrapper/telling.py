@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,23 @@ from wheelhouse_builder.errors import WhbError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WRAPPED = "wheelhouse_builder.wrapper.wrapped"  # whatever the wrapped backend is asked for goes through this module
+
 
 def tell(text: str) -> None:
-    """One line for the user; pip shows it when a build fails, and with `-v`."""
+    """One line for the user, without control characters; pip shows it when a build fails, and with `-v`."""
+    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     sys.stdout.flush()  # of what the wrapped backend printed: both streams end in one log
-    sys.stderr.write(f"whb: {' '.join(text.split())}\n")
+    sys.stderr.write(f"whb: {line}\n")
     sys.stderr.flush()
 
 
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Tell a `WhbError` in two lines at most, and end with exit code 1.
+    """Tell a `WhbError`, or what the machine refused us, in two lines at most, and end with exit code 1.
 
-    Front ends show a traceback for an exception, and for `SystemExit` just what was printed.
+    Front ends show a traceback for an exception, and for `SystemExit` just what was printed. What the wrapped backend
+    raises passes.
     """
     try:
         yield
@@ -31,6 +36,12 @@ def errors_told() -> Iterator[None]:
         tell(f"error: {_in_one_line(error.message)}")
         if error.hint:
             tell(f"hint: {_in_one_line(error.hint)}")
+        raise SystemExit(1) from None
+    except OSError as error:
+        if any(frame.f_globals.get("__name__") == _WRAPPED for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        place = "" if error.filename is None else f"{error.filename}: "
+        tell(f"error: {place}{error.strerror or error}")
         raise SystemExit(1) from None
 
 

@@ -9,7 +9,7 @@ import fcntl
 import importlib
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,20 @@ def _comes_from(module: Any, folders: list[str]) -> bool:
 @contextmanager
 def _in_turn(root: Path) -> Iterator[None]:
     """Hold the lock of the tree: on the folder itself, so nothing is written, and a process that dies frees it."""
-    handle = os.open(root, os.O_RDONLY)
+    handle = None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell(f"waiting for another build of {root}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:  # some network file systems lock no folders: then as without us
-            pass
+        with suppress(OSError):  # a folder that may not be read, a file system that locks none: then as without us
+            handle = os.open(root, os.O_RDONLY)
+            _lock(handle, root)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(handle: int, root: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell(f"waiting for another build of {root}")
+        fcntl.flock(handle, fcntl.LOCK_EX)
