@@ -13,7 +13,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.settings.backend import WHEELHOUSE, BackendSettings
 from wheelhouse_builder.settings.kinds import (
@@ -47,12 +46,16 @@ def _here() -> tuple[tuple[int, int], ...]:
 
 
 def default_cache() -> Path:
-    """The user's cache folder for whb (XDG base directory specification). Raises `MachineError` where no home is."""
+    """The user's cache folder for whb (XDG base directory specification)."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else _home() / ".cache") / "whb"
+
+
+def _home() -> Path:
     try:
-        return (base if base.is_absolute() else Path.home() / ".cache") / "whb"
-    except RuntimeError:  # HOME is not set, and the user has no entry in the password file
-        raise MachineError("the home directory of this user is not known", hint="set HOME, or WHB_CACHE_DIR") from None
+        return Path.home()
+    except RuntimeError:  # HOME is not set, and the user has no entry in the password file; not all need the cache
+        return Path("/nonexistent")  # as Debian names the home of who has none
 
 
 @dataclass(frozen=True, kw_only=True)
