@@ -165,7 +165,7 @@ def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_home_there_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As in a container that runs under a user who is in no password file: a hook that finds its wheel needs no cache."""
+    """As in a container that runs under a user who is in no password file: a hit needs no cache."""
 
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
