@@ -104,16 +104,16 @@ def test_a_project_and_its_sdist_have_one_key_and_a_wheelhouse_inside_does_not_c
     assert keys_of(tree / "wheelhouse", "tiny-hatch") == {str(AMD): key(tree, AMD)}
 
 
-@pytest.mark.parametrize("name", ["tiny-rust", "tiny-maturin", "tiny-meson", "tiny-cffi", "tiny-flit", "tiny-spy"])
 def test_each_backend_is_called_as_if_it_were_not_wrapped(
-    name: str, whb: Whb, front_ends: Mapping[str, FrontEnd], folder: Path
+    whb: Whb, front_ends: Mapping[str, FrontEnd], folder: Path
 ) -> None:
-    tree = stamped(folder / "tree", name)
-    if name == "tiny-maturin":
-        shutil.copyfile(front_ends["build"].kept.cargo_lock, tree / "Cargo.lock")
-    whb.ok("build", ".", "--python", "3.12", "--arch", "arm64", "-w", str(folder / "house"), cwd=tree)
-    found = keys_of(folder / "house", name)
-    assert found == {str(ARM): key(tree, ARM)}
+    """In one run, which takes them side by side."""
+    names = ("tiny-rust", "tiny-maturin", "tiny-meson", "tiny-cffi", "tiny-flit", "tiny-spy")
+    trees = {name: stamped(folder / name, name) for name in names}
+    shutil.copyfile(front_ends["build"].kept.cargo_lock, trees["tiny-maturin"] / "Cargo.lock")
+    whb.ok("build", *map(str, trees.values()), "--python", "3.12", "--arch", "arm64", cwd=folder)
+    found = {name: keys_of(folder / "wheelhouse", name) for name in names}
+    assert found == {name: {str(ARM): key(tree, ARM)} for name, tree in trees.items()}
 
 
 WORKSPACE = """\
@@ -138,18 +138,16 @@ def test_all_projects_of_a_workspace_are_built_and_resolve_to_each_other(whb: Wh
     (upper / "pyproject.toml").write_text(f"{text}[tool.uv.sources]\ntiny-c = {{ workspace = true }}\n")
     (root / "packages/broken").mkdir()
     (root / "pyproject.toml").write_text(WORKSPACE)
-    whb.ok("build", ".", *BOTH, cwd=root)
+    whb.ok("build", ".", "--python", "3.12", "--arch", "amd64", cwd=root)
     house = root / "wheelhouse"
     assert sorted(wheel.filename for wheel in Wheelhouse(house).wheels()) == [
-        "tiny_c-1.0-cp312-cp312-musllinux_1_2_aarch64.whl",
         "tiny_c-1.0-cp312-cp312-musllinux_1_2_x86_64.whl",
         "tiny_hatch-1.0-py3-none-any.whl",
     ]
-    assert keys_of(house, "tiny-c") == {str(target): key(root / "packages/c", target) for target in (AMD, ARM)}
-    assert answer_in_alpine(house, "arm64", "tiny-hatch") == "42"
-    for target in (AMD, ARM):
-        lock = (house / f"requirements-{target}.txt").read_text()
-        assert lock.index("tiny-c==1.0") < lock.index("tiny-hatch==1.0")
+    assert keys_of(house, "tiny-c") == {str(AMD): key(root / "packages/c", AMD)}
+    assert answer_in_alpine(house, "amd64", "tiny-hatch") == "42"
+    lock = (house / f"requirements-{AMD}.txt").read_text()
+    assert lock.index("tiny-c==1.0") < lock.index("tiny-hatch==1.0")
 
 
 # what goes wrong
