@@ -492,6 +492,17 @@ def test_wrapped_backend_not_importable(project: Project, capsys: pytest.Capture
     refused(capsys, hasattr, backend, "build_editable")
 
 
+def test_a_wrapped_backend_that_is_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: Path
+) -> None:
+    """As `setuptools`, for `setuptools.build_meta`."""
+    project.write("")
+    run_on(monkeypatch, TARGET)
+    for hook in ("build_wheel", "build_sdist", "build_editable"):
+        said = refused(capsys, backend._call, hook, str(out), None, *[None][: hook != "build_sdist"])
+        assert f"[tool.whb] build-backend noting_backend has no hook {hook}" in said
+
+
 @pytest.mark.parametrize("name", ["wheelhouse_builder.backend", "wheelhouse_builder.backend:x"])
 def test_wrapped_backend_naming_itself(name: str, project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.write(build_backend=name, backend_path=None)

@@ -123,12 +123,16 @@ class Hooks:
         return "built"
 
 
+def wrapped(root: Path, hooks: Hooks | None = None) -> Wrapped:
+    return Wrapped(root=root, name=MODULE, backend=hooks or Hooks())
+
+
 def test_a_build_waits_for_another_of_the_same_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As another process that holds the folder."""
     hooks = Hooks()
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    thread = threading.Thread(target=Wrapped(root=tmp_path, backend=hooks).call, args=("build_wheel",))
+    thread = threading.Thread(target=wrapped(tmp_path, hooks).call, args=("build_wheel",))
     thread.start()
     assert not hooks.asked.wait(0.2)
     os.close(other)
@@ -143,7 +147,7 @@ def test_builds_of_other_trees_do_not_wait(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "two").mkdir()
     other = os.open(tmp_path / "one", os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    assert Wrapped(root=tmp_path / "two", backend=Hooks()).call("build_wheel") == "built"
+    assert wrapped(tmp_path / "two").call("build_wheel") == "built"
     os.close(other)
     assert capsys.readouterr().err == ""
 
@@ -153,7 +157,7 @@ def test_where_folders_cannot_be_locked_it_is_built(tmp_path: Path, monkeypatch:
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    assert Wrapped(root=tmp_path, backend=Hooks()).call("build_wheel") == "built"
+    assert wrapped(tmp_path).call("build_wheel") == "built"
 
 
 def test_a_folder_that_may_not_be_read_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,14 +167,14 @@ def test_a_folder_that_may_not_be_read_is_not_locked(tmp_path: Path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert Wrapped(root=tmp_path, backend=Hooks()).call("build_wheel") == "built"
+    assert wrapped(tmp_path).call("build_wheel") == "built"
 
 
 def test_the_lock_is_given_back_by_a_build_that_fails(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(AttributeError):
-            Wrapped(root=tmp_path, backend=Hooks()).call("nothing")
-    failing = Wrapped(root=tmp_path, backend=Hooks())
+        with pytest.raises(TypeError):
+            wrapped(tmp_path).call("build_wheel", "too much")
+    failing = wrapped(tmp_path)
     with pytest.raises(TypeError):
         failing.call("build_wheel", "too much")
     assert failing.call("build_wheel") == "built"

@@ -268,6 +268,8 @@ def _explaining_failure(request: Request) -> Iterator[None]:
     """Where the wrapped backend fails for want of a compiler, as it seems, say so after what it said."""
     try:
         yield
+    except WhbError:
+        raise
     except (Exception, SystemExit) as error:
         if not _lacks_compiler(request):
             raise

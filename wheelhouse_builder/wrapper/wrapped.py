@@ -28,6 +28,7 @@ class Wrapped:
     """The wrapped backend of the project in `root`."""
 
     root: Path
+    name: str  # as [tool.whb] has it
     backend: Any
 
     def has(self, hook: str) -> bool:
@@ -41,8 +42,14 @@ class Wrapped:
         return exception
 
     def call(self, hook: str, *arguments: object) -> Any:
-        """Call a hook, once no other build of this tree runs: most backends write into it. Raises what it raises."""
-        function: Callable[..., Any] = getattr(self.backend, hook)
+        """Call a hook, once no other build of this tree runs: most backends write into it.
+
+        Raises what it raises, and `UsageError` where it is not there.
+        """
+        function: Callable[..., Any] | None = getattr(self.backend, hook, None)
+        if function is None:
+            hint = "it names a module, or an object as module:object, such as setuptools.build_meta"
+            raise UsageError(f"[tool.whb] build-backend {self.name} has no hook {hook}", hint=hint)
         with _in_turn(self.root):
             return function(*arguments)
 
@@ -62,7 +69,7 @@ def load_wrapped(root: Path, system: BuildSystem) -> Wrapped:
             backend = getattr(backend, attribute)
         except AttributeError as error:
             raise UsageError(f"[tool.whb] build-backend {system.backend!r}: {error}") from None
-    return Wrapped(root=root, backend=backend)
+    return Wrapped(root=root, name=system.backend, backend=backend)
 
 
 def _import(name: str, folders: list[str]) -> Any:
