@@ -469,9 +469,10 @@ def test_the_command_with_config_settings_gives_them(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_on(monkeypatch, TARGET)
-    given: dict[str, object] = {"whb.on-miss": "fail", "--opt": ["a b", "c"]}
+    given: dict[str, object] = {"whb.on-miss": "fail", "--opt": ["a b", "c"], "--more": ("d",)}
     said = refused(capsys, backend.get_requires_for_build_wheel, given)
     command = f"pip wheel . --no-deps -C whb.target={TARGET} -C whb.store={project.house} -C '--opt=a b' -C --opt=c"
+    command += " -C --more=d"
     assert command in said
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def test_folders_are_those_of_musls_loader(tmp_path: Path, told: str | None, fol
     if told is not None:
         (tmp_path / "ld-musl-aarch64.path").write_text(told)
     assert library_folders(Arch.AARCH64, tmp_path) == tuple(map(Path, folders))
+
+
+def test_folders_with_names_that_are_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "ld-musl-aarch64.path").write_bytes(b"/opt/\xe9:/lib")
+    assert [bytes(folder) for folder in library_folders(Arch.AARCH64, tmp_path)] == [b"/opt/\xe9", b"/lib"]
+
+
+def test_a_run_path_where_nobody_may_look_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    wheel = make_wheel(tmp_path, tag=TAG, files={"demo.so": make_elf(needed=("libx.so",), runpath="/root/lib")})
+    monkeypatch.setattr(os, "stat", denied)
+    assert not os.listdir(link_libraries(wheel, (), tmp_path / "linked"))  # noqa: PTH208 - pathlib asks `os.stat`
 
 
 def test_what_a_wheel_needs_and_what_that_needs_is_linked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ _USUAL = "/lib:/usr/local/lib:/usr/lib"  # where musl's loader looks (ldso/dynli
 def library_folders(arch: Arch, etc: Path = Path("/etc")) -> tuple[Path, ...]:
     """Where musl's loader looks for libraries on this machine, first to last."""
     try:
-        told = (etc / f"ld-musl-{arch}.path").read_text(encoding="utf-8")
+        told = (etc / f"ld-musl-{arch}.path").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         told = _USUAL
     return tuple(Path(entry) for line in told.splitlines() for entry in line.split(":") if entry.startswith("/"))
@@ -51,4 +52,5 @@ def link_libraries(wheel: Path, folders: Sequence[Path], destination: Path) -> P
 
 
 def _files(folders: Sequence[Path], name: str) -> Iterator[Path]:
-    return (folder / name for folder in folders if (folder / name).is_file())
+    paths = (folder / name for folder in folders)
+    return (path for path in paths if os.path.isfile(path))  # noqa: PTH113 - False also where nobody may look

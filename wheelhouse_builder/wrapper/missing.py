@@ -41,7 +41,7 @@ def _remedy(request: Request, target: Target | None) -> str:
     if request.config_settings:  # they shape the wheel, and `whb build` takes none
         words = ["pip", "wheel", ".", "--no-deps", "-C", f"whb.target={target}", "-C", f"whb.store={_store(request)}"]
         for name, value in request.config_settings.items():
-            for item in value if isinstance(value, list) else [value]:
+            for item in value if isinstance(value, list | tuple) else [value]:
                 words += ["-C", f"{name}={item}"]
         return f"in the project's folder: {shlex.join(words)}"
     wanted = ["--python", target.python_version, "--arch", target.arch.docker, "-w", _store(request)]
