@@ -10,7 +10,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -448,6 +448,7 @@ def test_what_setuptools_writes_into_a_setup_cfg_does_not_count(sections: dict[s
 NAMES = st.sampled_from(["a.py", "pkg/a.py", "pkg/b.c", "pkg/build/x", "setup.cfg", "pkg/setup.cfg"])
 
 
+@settings(max_examples=40)  # each writes two trees
 @given(
     st.dictionaries(NAMES, st.sampled_from(["", "x\n", "[a]\nb = 1\n"])), st.lists(st.sampled_from(NOT_OF_THE_SOURCE))
 )
