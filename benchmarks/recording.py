@@ -1,0 +1,27 @@
+"""Records of many wheels at once: what a benchmark needs before it measures, and nobody else."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.wheelhouse.records import _INSERT, Seen, StoredWheel, _dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+
+def record(house: Wheelhouse, wheels: Iterable[StoredWheel]) -> None:
+    """Note wheels whose files are there, all in one transaction."""
+    rows = []
+    for wheel in wheels:
+        path = house.root / wheel.filename
+        beside = path.with_name(f"{wheel.filename}.metadata").stat()
+        seen = Seen(path.stat().st_mtime_ns, beside.st_mtime_ns, beside.st_size)
+        rows.append(_dump(wheel) | seen._asdict())
+    connection = sqlite3.connect(house.records.path)
+    with connection:
+        connection.executemany(_INSERT, rows)
+    connection.close()
