@@ -51,7 +51,7 @@ class Project:
         if wrapped:
             tool = {key: value for key, value in system.items() if key != "requires"} | dict(whb)
             system = {
-                "requires": ["wheelhouse-builder", *self.requires],
+                "requires": ["wheelhouse-builder>=1,<2", *self.requires],
                 "build-backend": "wheelhouse_builder.backend",
             }
         version = 'dynamic = ["version"]\n' if self.dynamic_version else 'version = "1.0"\n'
