@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
-from wheelhouse_builder.project.build_system import OWN_KEYS
 from wheelhouse_builder.settings import OPTIONS, PARTS, TABLES, CrossSettings, Settings, VerifySettings
 from wheelhouse_builder.settings.backend import BackendSettings
 from wheelhouse_builder.settings.kinds import Option, did_you_mean, parse_path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _UNREAD_TABLES = frozenset({"container", "refresh"})  # of what is designed and not there yet
+_PROJECT_KEYS = ("build-backend", "backend-path", "key-exclude")  # what only [tool.whb] says: `project.build_system`
 _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 
 
@@ -133,7 +133,7 @@ class _Reader:
             place = f"-C whb.{name}"
             items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
             option = OPTIONS.get(name)
-            if name in OWN_KEYS:
+            if name in _PROJECT_KEYS:
                 self.problems.append(_of_the_project(place, name))
             elif option is None:
                 known = [each for each, option in OPTIONS.items() if option.table != "serve"]
@@ -167,7 +167,7 @@ class _Reader:
         for key, value in content.items():
             if key in tables:
                 continue
-            if key in OWN_KEYS and not table:
+            if key in _PROJECT_KEYS and not table:
                 if file.name != "pyproject.toml":
                     self.problems.append(_of_the_project(file, key))
             elif (option := known.get(key)) is None:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRAPPER = "wheelhouse_builder.backend"
-OWN_KEYS = ("build-backend", "backend-path", "key-exclude")  # of [tool.whb]: what only a pyproject.toml can say
 
-# Our own requirement, in any spelling. `packaging.requirements` costs every hook of the wrapper 15 ms.
-_OURS = re.compile(r"\s*wheelhouse[-_.]+builder\s*([^\w.-].*)?", re.IGNORECASE | re.DOTALL)
+# The name that a requirement begins with, from there to what may follow it (dependency specifiers).
+# `packaging.requirements` would tell too, and costs every hook of the wrapper 15 ms.
+_REQUIRED_NAME = re.compile(r"\s*([A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)\s*(?:[\[(@;<>=!~].*)?", re.IGNORECASE | re.DOTALL)
+_OURS = "wheelhouse-builder"
 
 # PEP 517: what a tree without [build-system] is built with
 _LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
@@ -49,13 +50,8 @@ class BuildSystem:
 
     @property
     def required_names(self) -> frozenset[str]:
-        """The normalised names of the requirements. Raises `JobError` for what is none."""
-        from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _OURS
-
-        try:
-            return frozenset(canonicalize_name(Requirement(text).name) for text in self.requires)
-        except InvalidRequirement as error:
-            raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
+        """The normalised names of the requirements. Raises `JobError` for what begins with none."""
+        return frozenset(map(_required_name, self.requires))
 
 
 def read_build_system(tree: Path) -> BuildSystem:
@@ -79,7 +75,7 @@ def read_build_system(tree: Path) -> BuildSystem:
     system = BuildSystem(backend=backend, requires=tuple(requires))
     if backend == WRAPPER:
         return _unwrapped(tree, system, table_of(content, "tool", "whb"))
-    _ = system.required_names
+    _require_valid(system.requires)
     return replace(system, backend_path=_backend_path(tree, table_of(content, "build-system"), "[build-system]"))
 
 
@@ -110,7 +106,7 @@ def _unwrapped(tree: Path, system: BuildSystem, table: Mapping[str, object]) -> 
         raise JobError(f"[tool.whb] build-backend is no name of a backend: {backend!r}", hint=_EXAMPLE)
     if backend.partition(":")[0] == WRAPPER:
         raise JobError(f"[tool.whb] build-backend is {WRAPPER} itself, which would wrap itself", hint=_EXAMPLE)
-    needed = tuple(text for text in system.requires if not _OURS.fullmatch(text))
+    needed = tuple(text for text in system.requires if _required_name(text) != _OURS)
     return BuildSystem(
         backend=backend,
         requires=needed,
@@ -118,6 +114,23 @@ def _unwrapped(tree: Path, system: BuildSystem, table: Mapping[str, object]) -> 
         wrapped=True,
         key_exclude=_strings(table, "key-exclude", "[tool.whb]"),
     )
+
+
+def _required_name(text: str) -> str:
+    found = _REQUIRED_NAME.fullmatch(text)
+    if found is None:
+        raise JobError(f"[build-system] requires holds no valid requirement: {text!r}", hint=_REPORT)
+    return canonicalize_name(found[1])
+
+
+def _require_valid(requirements: tuple[str, ...]) -> None:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _REQUIRED_NAME
+
+    for text in requirements:
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
 
 
 def _backend_path(tree: Path, table: Mapping[str, object], where: str) -> tuple[str, ...]:
