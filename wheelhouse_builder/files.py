@@ -5,12 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import lzma
 import os
-import struct
-import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,33 +30,33 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-# What `zipfile` and the decompressors under it meet a damaged file with; NotImplementedError is a RuntimeError.
-_ZIP_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    OSError,
-)
-
-
 @contextlib.contextmanager
 def reading_zip(what: str, *, hint: str | None = None) -> Iterator[None]:
     """Tell that a zip file is damaged or encrypted as a `JobError`: `what`, and why. Raises `OSError` of the disk."""
     try:
         yield
-    except _ZIP_DAMAGE as error:
+    except _zip_damage() as error:
         # bzip2 and a place before the start of the file are told as errors of the operating system, too
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise JobError(f"{what}: {error}", hint=hint) from error
 
 
+def _zip_damage() -> tuple[type[Exception], ...]:
+    """What `zipfile` and the decompressors under it meet a damaged file with."""
+    import lzma  # noqa: PLC0415 - hooks of the wrapper load this module, and mostly read no zip file
+    import struct  # noqa: PLC0415
+    import zipfile  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
+
+    # RuntimeError: NotImplementedError is one
+    return zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error, OSError
+
+
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that readers see the old content or the new, never a part."""
+    import tempfile  # noqa: PLC0415 - as above
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,8 @@ class Option:
 
 def did_you_mean(text: str, known: Iterable[str]) -> str | None:
     """`did you mean pythons?`, or None if nothing known is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
+
     close = get_close_matches(text, list(known), n=1)
     return f"did you mean {close[0]}?" if close else None
 
