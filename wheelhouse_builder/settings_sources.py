@@ -6,13 +6,14 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.settings import OPTIONS, PARTS, TABLES, CrossSettings, Settings, VerifySettings
 from wheelhouse_builder.settings.backend import BackendSettings
+from wheelhouse_builder.settings.container import ContainerSettings
 from wheelhouse_builder.settings.kinds import Option, did_you_mean, parse_path
 from wheelhouse_builder.settings.serve import ServeSettings
 from wheelhouse_builder.target import Target
@@ -20,7 +21,7 @@ from wheelhouse_builder.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_UNREAD_TABLES = frozenset({"container", "refresh"})  # of what is designed and not there yet
+_UNREAD_TABLES = frozenset({"refresh"})  # of what is designed and not there yet
 _PROJECT_KEYS = ("build-backend", "backend-path", "key-exclude")  # what only [tool.whb] says: `project.build_system`
 _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 
@@ -85,6 +86,7 @@ class _Reader:
             backend=BackendSettings(**found["backend"]),
             verify=VerifySettings(**found["verify"]),
             serve=ServeSettings(**found["serve"]),
+            container=ContainerSettings(**found["container"]),
             cross=CrossSettings(target_trees=self.trees),
             package_tables=self.packages,
             origins={name: origin for name, (_, origin) in self.values.items()},
@@ -173,8 +175,7 @@ class _Reader:
             elif (option := known.get(key)) is None:
                 self.problems.append(_unknown(file, f"{table}.{key}" if table else key, [*OPTIONS, "cross"]))
             elif _has_type(option, value):
-                items = value if isinstance(value, list) else [value]
-                self._store(option, [str(item) for item in items], str(file), values, folder=file.parent)
+                self._store(option, _items(value), str(file), values, folder=file.parent)
             else:
                 self.problems.append(f"{file}: {option.name} must be {option.kind.what}, not {value!r}")
 
@@ -191,7 +192,14 @@ class _Reader:
                 self.problems.append(f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
                 continue
             parsed.append((folder or Path()).joinpath(value).absolute() if isinstance(value, Path) else value)
-        if len(parsed) == len(items):
+        if len(parsed) != len(items):
+            return
+        if option.kind.by_key:
+            pairs: dict[object, object] = dict(cast("list[tuple[object, object]]", parsed))
+            if len(pairs) < len(parsed):
+                self.problems.append(f"{place}: one of them is there twice: {', '.join(items)}")
+            values[option.name] = (pairs, origin)
+        else:
             values[option.name] = (_without_repeats(parsed) if option.kind.many else parsed[0], origin)
 
     def _read_trees(self, file: Path, content: Mapping[str, object]) -> None:
@@ -236,7 +244,16 @@ def _has_type(option: Option, value: object) -> bool:
     """Whether a value of the file is of the option's TOML type. `type`, since True is an int to isinstance."""
     if not option.kind.many:
         return type(value) is option.kind.toml
+    if option.kind.by_key:
+        return isinstance(value, dict) and all(type(item) is option.kind.toml for item in value.values())
     return isinstance(value, list) and all(type(item) is option.kind.toml for item in value)
+
+
+def _items(value: object) -> list[str]:
+    """What stands in the file, one by one, as the other sources have it."""
+    if isinstance(value, dict):
+        return [f"{key}={item}" for key, item in value.items()]
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
 def _without_repeats(items: list[object]) -> tuple[object, ...]:

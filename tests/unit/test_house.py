@@ -27,7 +27,7 @@ STOREYS = (
     {"engines", "plan", "settings_sources"},
     {"wheelhouse", "resolve", "diagnose", "project"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings", "stub"},
-    {"requirements", "elf", "interrupts", "locking"},
+    {"requirements", "elf", "interrupts", "locking", "oci"},
     {"process", "files", "target"},
     {"artifact", "events", "errors", "metadata", "redact", "toml", "__init__"},
 )

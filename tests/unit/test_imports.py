@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wheels import make_wheel
+from wheelhouse_builder import oci
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.oci import Oci
 from wheelhouse_builder.process import Completed
 from wheelhouse_builder.target import Arch, Target
 from wheelhouse_builder.verify import alpine as alpine_module
@@ -137,10 +138,12 @@ class FakeEngine:
         self.calls: list[list[str]] = []
 
     def __call__(self, argv: Sequence[str], **options: object) -> Completed:
+        if argv[0] != "docker":
+            raise MachineError(f"{argv[0]!r} is not there")
         self.calls.append(list(argv))
         match list(argv)[1:]:
-            case ["version"]:
-                return Completed("20", 0)
+            case ["version", *_]:
+                return Completed("20.10.24 amd64\n", 0)
             case ["image", "inspect", _, _, image] if image in self.images:
                 return Completed(f"{self.images[image]} sha256:{self.images[image]}\n", 0)
             case ["pull", "--quiet", "--platform", platform, image] if self.pullable:
@@ -155,11 +158,10 @@ class FakeEngine:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alpine_module, "_found", {})
-    monkeypatch.setattr(shutil, "which", lambda program: "/usr/bin/docker" if program == "docker" else None)
 
 
 def find(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine, **options: Any) -> Alpine | NoAlpine:
-    monkeypatch.setattr(alpine_module, "run", fake)
+    monkeypatch.setattr(oci, "run", fake)
     return find_alpine(ARM, image="alpine:{python}-{arch}", **options)
 
 
@@ -167,7 +169,7 @@ def test_an_image_that_is_here_is_run_by_its_id(monkeypatch: pytest.MonkeyPatch)
     engine = FakeEngine(images={"alpine:3.12-arm64": "arm64"})
     found = find(monkeypatch, engine)
     assert found == Container(
-        program="docker", image="alpine:3.12-arm64", image_id="sha256:arm64", platform="linux/arm64"
+        oci=Oci(program="docker"), image="alpine:3.12-arm64", image_id="sha256:arm64", arch=Arch.AARCH64
     )
     run = engine.calls[-1]
     assert run[:3] == ["docker", "run", "--rm"]
@@ -191,14 +193,13 @@ def test_an_image_of_the_other_architecture_is_pulled(monkeypatch: pytest.Monkey
 def test_offline_nothing_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine(images={}, pullable="arm64")
     found = find(monkeypatch, engine, pull=False, engine="docker")
-    assert found == NoAlpine(reason="docker: has no image alpine:3.12-arm64 for arm64")
+    assert found == NoAlpine(reason="docker has no image alpine:3.12-arm64 for arm64")
 
 
 def test_reasons_of_every_way_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     found = find(monkeypatch, FakeEngine(images={}))
     assert found == NoAlpine(
-        reason="docker: docker pull failed (no such thing); podman: is not installed; "
-        "chroot: no root file system was named"
+        reason="docker pull failed (no such thing); podman is not installed; chroot: no root file system was named"
     )
 
 
@@ -206,13 +207,13 @@ def test_reasons_of_every_way_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_with_something_else_inside_is_not_taken(monkeypatch: pytest.MonkeyPatch, probe: str) -> None:
     engine = FakeEngine(images={"alpine:3.12-arm64": "arm64"}, probe=probe)
     found = find(monkeypatch, engine, engine="docker")
-    assert found == NoAlpine(reason=f"docker: docker alpine:3.12-arm64 runs Python {probe}, not aarch64 3.12")
+    assert found == NoAlpine(reason=f"docker alpine:3.12-arm64 runs Python {probe}, not aarch64 3.12")
 
 
 def test_without_emulation_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine(images={"alpine:3.12-arm64": "arm64"}, probe="")
     found = find(monkeypatch, engine, engine="docker")
-    assert found == NoAlpine(reason="docker: docker run failed (no such thing)")
+    assert found == NoAlpine(reason="docker run failed (no such thing)")
     assert [call[1] for call in engine.calls][-2:] == ["run", "rm"]  # nothing is left behind
 
 
@@ -231,7 +232,7 @@ def test_a_failing_clean_up_does_not_hide_the_fault(monkeypatch: pytest.MonkeyPa
     def gone(argv: Sequence[str], **options: object) -> Completed:
         raise MachineError(f"{argv[0]} {argv[1]} is not there")
 
-    monkeypatch.setattr(alpine_module, "run", gone)
-    container = Container(program="docker", image="a", image_id="sha256:a", platform="linux/arm64")
-    with pytest.raises(MachineError, match="docker run is not there"):
+    monkeypatch.setattr(oci, "run", gone)
+    container = Container(oci=Oci(program="docker"), image="a", image_id="sha256:a", arch=Arch.AARCH64)
+    with pytest.raises(MachineError, match="docker (run is not there|is not installed)"):
         container.run(["true"], folder=tmp_path, timeout=1)

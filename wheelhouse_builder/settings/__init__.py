@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.settings.backend import WHEELHOUSE, BackendSettings
+from wheelhouse_builder.settings.container import ContainerSettings
 from wheelhouse_builder.settings.kinds import (
     ARCHS,
     COUNT,
@@ -155,6 +156,7 @@ class Settings:
     verify: VerifySettings = VerifySettings()
     serve: ServeSettings = field(default_factory=ServeSettings)
     cross: CrossSettings = CrossSettings()
+    container: ContainerSettings = field(default_factory=ContainerSettings)
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # [packages.NAME], as written
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # by name of the option
 
@@ -174,6 +176,7 @@ PARTS: dict[str, tuple[str, type]] = {
     "backend": ("", BackendSettings),
     "verify": ("verify", VerifySettings),
     "serve": ("serve", ServeSettings),
+    "container": ("container", ContainerSettings),
 }
 TABLES = tuple(dict.fromkeys(table for table, _ in PARTS.values()))
 
@@ -239,6 +242,9 @@ def _as_written(settings: Settings, option: Option) -> object:
     kind, value = option.kind, value_of(settings, option)
     if option.name == "wheelhouse" and settings.backend.index:
         return redact(settings.backend.index)
+    if kind.by_key:
+        assert isinstance(value, dict)
+        return dict(kind.show(item).split("=", 1) for item in value.items())
     if kind.many:
         assert isinstance(value, tuple)
         return [kind.show(item) for item in value]

@@ -25,6 +25,7 @@ class Kind:
     what: str  # for messages: "a string"
     toml: type = str  # the TOML type of one item
     many: bool = False
+    by_key: bool = False  # a table in the file, KEY=VALUE elsewhere; the value is a mapping
     separator: str | None = ","  # between items in a variable (None: white space); a comma also on the command line
     is_path: bool = False  # relative to the file that names it
     choices: tuple[str, ...] = ()
@@ -153,6 +154,21 @@ def many_of(kind: Kind) -> Kind:
         parse=kind.parse, show=kind.show, what="a list of strings", many=True, is_path=kind.is_path,
         separator=os.pathsep if kind.is_path else kind.separator,
     )  # fmt: skip
+
+
+def by_arch(kind: Kind) -> Kind:
+    """A value for each architecture."""
+
+    def parse(text: str) -> tuple[Arch, object]:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r} names no architecture", hint=f"write it as arm64={text}")
+        return Arch.parse(name), kind.parse(value.strip())
+
+    def show(item: tuple[Arch, object]) -> str:
+        return f"{item[0].docker}={kind.show(item[1])}"
+
+    return Kind(parse=parse, show=show, what="a table of strings", many=True, by_key=True)
 
 
 TEXT = Kind(parse=str, what="a string")

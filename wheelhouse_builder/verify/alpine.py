@@ -5,10 +5,7 @@ Each way gives the same: a folder of ours, read-only, at `FOLDER`; a `/tmp` to w
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import shutil
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -16,27 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.process import base_environment, run
+from wheelhouse_builder.oci import Oci
+from wheelhouse_builder.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wheelhouse_builder.process import Canceller
-    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.target import Arch, Target
 
 FOLDER = "/tmp/wheels"  # noqa: S108 - a mount point inside, not a file of ours
 DEFAULT_IMAGE = "python:{python}-alpine"
 
-_ANSWER_SECONDS = 30  # for an engine to say anything at all
-_PULL_SECONDS = 300
 _PROBE_SECONDS = 120  # the first Python under QEMU
 _PROBE = "import platform, sys; print(platform.machine(), '%d.%d' % sys.version_info[:2])"
 _INSIDE_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-# How the command-line clients find their service and credentials; HOME and the like stay out of the container.
-_CLIENT_VARIABLES = (
-    "HOME XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_TLS_VERIFY "
-    "DOCKER_CERT_PATH CONTAINER_HOST CONTAINERS_CONF"
-)
 
 
 class Alpine(Protocol):
@@ -59,29 +50,20 @@ class NoAlpine:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """Alpine in a container. `program` is `docker` or `podman`, which take the same options."""
+    """Alpine in a container."""
 
-    program: str
+    oci: Oci
     image: str  # as the user names it
     image_id: str  # what is run: the name may mean the other architecture a moment later
-    platform: str  # "linux/arm64"
+    arch: Arch
 
     @property
     def name(self) -> str:
-        return f"{self.program} {self.image}"
+        return f"{self.oci.name} {self.image}"
 
     def run(self, command: Sequence[str], *, folder: Path, timeout: float, canceller: Canceller | None = None) -> str:
-        label = f"whb-{secrets.token_hex(8)}"
-        argv = [self.program, "run", "--rm", "--name", label, "--network", "none", "--platform", self.platform]
-        # DAC_OVERRIDE: root inside reads files that are another user's outside
-        argv += ["--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges"]
-        argv += ["--volume", f"{folder}:{FOLDER}:ro", self.image_id, *command]
-        try:
-            return run(argv, env=_client_environment(), timeout=timeout, canceller=canceller, what=self.name).output
-        except BaseException:
-            with contextlib.suppress(JobError, MachineError):  # ending the client does not end the container
-                run([self.program, "rm", "--force", label], env=_client_environment(), timeout=_ANSWER_SECONDS)
-            raise
+        mount = ["--volume", f"{folder}:{FOLDER}:ro"]
+        return self.oci.run(self.image_id, command, arch=self.arch, options=mount, timeout=timeout, canceller=canceller)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,48 +134,33 @@ def _find(
             if way == "chroot":
                 alpine: Alpine = _chroot(rootfs)
             else:
-                alpine = _container(way, image, target, pull, canceller)
+                alpine = _container(Oci(program=way), image, target.arch, pull, canceller)
             _probe(alpine, target, canceller)
             return alpine
         except (JobError, MachineError) as error:
-            reasons.append(f"{way}: {' '.join([error.message, *_last_lines(error)])}")
+            reasons.append(" ".join([error.message, *_last_lines(error)]))
     return NoAlpine(reason="; ".join(reasons))
 
 
-def _container(program: str, image: str, target: Target, pull: bool, canceller: Canceller | None) -> Container:
-    if shutil.which(program) is None:
-        raise MachineError("is not installed")
-    env = _client_environment()
-
-    def client(*arguments: str, timeout: float = _ANSWER_SECONDS) -> str:
-        return run([program, *arguments], env=env, timeout=timeout, canceller=canceller, what=program).output.strip()
-
-    def local() -> str | None:
-        """The id of the image, if it is here and for the target's architecture."""
-        try:
-            architecture, identity = client("image", "inspect", "--format", "{{.Architecture}} {{.Id}}", image).split()
-        except (JobError, ValueError):
-            return None
-        return identity if architecture == target.arch.docker else None
-
-    client("version")  # fails if no service answers
-    identity = local()
+def _container(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | None) -> Container:
+    oci.version()
+    identity = oci.image_id(image, arch)
     if identity is None and pull:
-        client("pull", "--quiet", "--platform", target.docker_platform, image, timeout=_PULL_SECONDS)
-        identity = local()
+        oci.pull(image, arch, canceller)
+        identity = oci.image_id(image, arch)
     if identity is None:
-        raise MachineError(f"has no image {image} for {target.arch.docker}")
-    return Container(program=program, image=image, image_id=identity, platform=target.docker_platform)
+        raise MachineError(f"{oci.name} has no image {image} for {arch.docker}")
+    return Container(oci=oci, image=image, image_id=identity, arch=arch)
 
 
 def _chroot(rootfs: str | None) -> Chroot:
     if rootfs is None:
-        raise MachineError("no root file system was named")
+        raise MachineError("chroot: no root file system was named")
     root = Path(rootfs).resolve()
     if not (root / "etc/alpine-release").is_file():
-        raise MachineError(f"{root} is not the root of an Alpine")
+        raise MachineError(f"chroot: {root} is not the root of an Alpine")
     if os.geteuid() != 0:
-        raise MachineError("needs root")
+        raise MachineError("chroot: needs root")
     return Chroot(root=root)
 
 
@@ -206,10 +173,6 @@ def _probe(alpine: Alpine, target: Target, canceller: Canceller | None) -> None:
         raise MachineError(
             f"{alpine.name} runs Python {output or 'nothing'}, not {target.arch} {target.python_version}"
         )
-
-
-def _client_environment() -> dict[str, str]:
-    return base_environment({name: os.environ[name] for name in _CLIENT_VARIABLES.split() if name in os.environ})
 
 
 def _last_lines(error: JobError | MachineError) -> Iterator[str]:
