@@ -72,6 +72,7 @@ def _making(provided: Provided) -> dict[str, object]:
         "build_key": build.build_key,
         "built_for": build.built_for,
         "engine": build.engine,
+        "native_tools": build.native_tools,
         "seconds": build.seconds,
         "project_keys": ((build.project_key, build.built_for),) if build.project_key else (),
     }

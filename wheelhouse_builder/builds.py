@@ -45,6 +45,7 @@ class Build:
     engine: str
     seconds: float  # wall time
     native: bool  # the source holds native code
+    native_tools: str | None = None  # what ran natively in a container of another architecture
     project_key: str | None = None  # of a project that builds by our wrapper: what that finds the wheel by
 
 

@@ -100,6 +100,14 @@ FETCHED = dataclasses.replace(
 )
 
 
+def test_about_page_says_what_ran_natively() -> None:
+    emulated = dataclasses.replace(BUILT, engine="container", native_tools="zig 0.17.1, uv 0.13.9")
+    words = Page(about(emulated)).words
+    assert "built by the container engine" in words
+    assert "Ran natively zig 0.17.1, uv 0.13.9; all else of the build under emulation" in words
+    assert "Ran natively" not in Page(about(BUILT)).words
+
+
 def test_about_page_says_what_is_known() -> None:
     page = Page(about(BUILT, FETCHED, logs=(BUILT.filename,)))
     for told in (
@@ -188,6 +196,7 @@ def tricked(bad: str) -> tuple[StoredWheel, ...]:
         verdicts=(dataclasses.replace(seen, environment=bad, target=f"{target}{bad}"),),
         notes=(bad,),
         engine=bad,
+        native_tools=bad,
         built_for=bad,
         build_key=bad,
         requires_python=bad,

@@ -35,7 +35,8 @@ FULL = dataclasses.replace(
     request_key="r",
     build_key="b",
     built_for="cp312-musllinux_1_2_aarch64",
-    engine="cross",
+    engine="container",
+    native_tools="zig 0.17.1",
     project_keys=(("p", "cp312-musllinux_1_2_aarch64"),),
     seconds=1.5,
     notes=("one", "two"),
@@ -180,7 +181,7 @@ def older(path: Path, version: int) -> Records:
     ours = Records(path.with_name("ours.sqlite"))
     ours.create()
     ours.add(FULL, Seen(17))
-    columns = [field.name for field in dataclasses.fields(OLD) if field.name not in ("yanked", "project_keys")]
+    columns = [field.name for field in dataclasses.fields(OLD) if field.name not in NEW]
     columns.append("mtime_ns")
     with sqlite3.connect(ours.path) as connection:
         row = connection.execute(f"SELECT {', '.join(columns)} FROM wheels").fetchone()
@@ -193,7 +194,8 @@ def older(path: Path, version: int) -> Records:
 
 
 OLDER = range(1, schema.VERSION)
-OLD = dataclasses.replace(FULL, project_keys=())  # what the versions before 4 could keep of it
+NEW = ("yanked", "project_keys", "native_tools")  # what no column was for in the first version
+OLD = dataclasses.replace(FULL, project_keys=(), native_tools=None)
 
 
 @pytest.mark.parametrize("version", OLDER)

@@ -36,6 +36,8 @@ def provenance(wheel: Kept, *, url: str, log: str | None = None) -> Iterator[Mar
     if wheel.requires_python:
         yield row("Requires Python", tag("code", wheel.requires_python))
     yield row("Origin", _origin(wheel))
+    if wheel.native_tools:
+        yield row("Ran natively", f"{wheel.native_tools}; all else of the build under emulation")
     if wheel.source_sha256:
         yield row("Source sha256", digest(wheel.source_sha256))
     if wheel.build_key:

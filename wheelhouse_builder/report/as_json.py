@@ -51,6 +51,8 @@ def _row(row: Row) -> Data:
         "status": str(row.status),
         "filename": row.filename,
         "size": row.size,
+        "engine": row.engine,
+        "native-tools": row.native_tools,
         "seconds": None if row.seconds is None else round(row.seconds, 3),
         "verdicts": [verdict_data(verdict) for verdict in row.verdicts],
         "message": row.message or None,

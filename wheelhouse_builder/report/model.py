@@ -37,6 +37,8 @@ class Row:
     status: Status
     filename: str | None = None  # of the wheel, when it is there
     size: int | None = None  # bytes
+    engine: str | None = None  # that built the wheel; None if it was fetched
+    native_tools: str | None = None  # what ran natively in a container of another architecture
     seconds: float | None = None  # wall time of its job or download; None when nothing was done
     verdicts: tuple[Verdict, ...] = ()  # for this target
     message: str = ""  # why it failed

@@ -43,7 +43,16 @@ def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Ro
     if decision.version is None:  # of a local project: its wheel says it
         decision = replace(decision, version=parse_wheel_filename(stored.filename)[1])
     verdicts = tuple(verdict for verdict in stored.verdicts if verdict.target == str(decision.target))
-    return _row(decision, Status.READY, filename=stored.filename, size=stored.size, seconds=seconds, verdicts=verdicts)
+    return _row(
+        decision,
+        Status.READY,
+        filename=stored.filename,
+        size=stored.size,
+        engine=stored.engine,
+        native_tools=stored.native_tools,
+        seconds=seconds,
+        verdicts=verdicts,
+    )
 
 
 def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:

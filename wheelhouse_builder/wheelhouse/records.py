@@ -95,6 +95,7 @@ class StoredWheel:
     # target that it is made for. Sources that differ may give the same wheel.
     project_keys: tuple[tuple[str, str], ...] = ()
     engine: str | None = None
+    native_tools: str | None = None  # what ran natively in a container of another architecture: "zig 0.17.1, …"
     seconds: float | None = None  # wall time of the build
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

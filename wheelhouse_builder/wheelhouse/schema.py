@@ -66,8 +66,14 @@ CREATE TABLE stubs (
     )
 )
 
+_NATIVE_TOOLS = f"""
+ALTER TABLE wheels ADD COLUMN native_tools TEXT;
+DROP TRIGGER wheels_update;
+{_trigger("wheels", f"UPDATE OF {_SHOWN}, project_keys, native_tools", "new")}
+"""
+
 # By the version that a file has: what makes it one of the next. Version 0 is an empty file.
-STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS, _KEYS + _STUBS)
+STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS, _KEYS + _STUBS, _NATIVE_TOOLS)
 VERSION = len(STEPS)
 
 
