@@ -74,13 +74,11 @@ class Oci:
 
         Raises `MachineError` where the service cannot be used, `JobError` for whatever else it refuses, `Cancelled`.
         """
+        if shutil.which(self.program) is None:
+            raise MachineError(f"{self.program} is not installed", hint=self._how_to_get_it())
         argv = [self.program, *arguments]
         try:
             done = run(argv, env=self.environment, timeout=timeout, canceller=canceller, what=f"{self.name} {argv[1]}")
-        except MachineError as error:
-            if shutil.which(self.program):
-                raise
-            raise MachineError(f"{self.program} is not installed", hint=self._how_to_get_it()) from error
         except JobError as error:
             if trouble := self.trouble(error.tail):
                 raise trouble from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,8 +139,6 @@ class FakeEngine:
         self.calls: list[list[str]] = []
 
     def __call__(self, argv: Sequence[str], **options: object) -> Completed:
-        if argv[0] != "docker":
-            raise MachineError(f"{argv[0]!r} is not there")
         self.calls.append(list(argv))
         match list(argv)[1:]:
             case ["version", *_]:
@@ -158,6 +157,7 @@ class FakeEngine:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alpine_module, "_found", {})
+    monkeypatch.setattr(shutil, "which", lambda program: "/usr/bin/docker" if program == "docker" else None)
 
 
 def find(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine, **options: Any) -> Alpine | NoAlpine:
@@ -234,5 +234,5 @@ def test_a_failing_clean_up_does_not_hide_the_fault(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(oci, "run", gone)
     container = Container(oci=Oci(program="docker"), image="a", image_id="sha256:a", arch=Arch.AARCH64)
-    with pytest.raises(MachineError, match="docker (run is not there|is not installed)"):
+    with pytest.raises(MachineError, match="docker run is not there"):
         container.run(["true"], folder=tmp_path, timeout=1)
