@@ -56,10 +56,11 @@ class ResolveOptions:
     canceller: process.Canceller = field(default_factory=process.Canceller)
 
 
-def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions) -> Lock:
+def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions, *, of_build: bool = False) -> Lock:
     """Resolve for the target, and enforce the hashes that the requirements give.
 
-    Runs uv in the working directory, to which local paths are relative.
+    Runs uv in the working directory, to which local paths are relative. `of_build`: they are build requirements, which
+    stand on no line that a message could name.
     Raises `ResolveError`, `MachineError`, `Cancelled`.
     """
     with tempfile.TemporaryDirectory(prefix="whb-resolve-") as scratch:
@@ -72,8 +73,9 @@ def resolve(requirements: RequirementSet, target: Target, options: ResolveOption
             *_option_arguments(requirements, options),
             *inputs,
         ]
-        what = f"the requirements cannot be resolved for {target}"
-        log = _compile(argv, replace(options, indexes=requirements), requirements, what=what)
+        what = f"the {'build ' if of_build else ''}requirements cannot be resolved for {target}"
+        blamed = RequirementSet() if of_build else requirements
+        log = _compile(argv, replace(options, indexes=requirements), blamed, what=what)
         _tell_built(log, options.listener)
         lock = parse_lock(output.read_text(encoding="utf-8"), target, folder)
     return enforce_hashes(lock, requirements)

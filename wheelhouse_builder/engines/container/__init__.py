@@ -1,0 +1,1 @@
+"""The container engine: real cibuildwheel in docker or podman."""
