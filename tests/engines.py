@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_sdist_filename
@@ -57,6 +57,7 @@ class FakeEngine:
     revision: str = "1"
     version: str | None = None  # of the wheels, if not that of the source
     fails: Callable[[Work], None] = lambda _: None  # may raise
+    at_once: bool = False  # it builds for the siblings, too
     built: list[Work] = field(default_factory=list)
     name: str = "fake"
 
@@ -68,6 +69,15 @@ class FakeEngine:
         with work.log.open("a") as log:
             log.write(f"building {work.source.name} in {work.tree.name}\n")
         self.fails(work)
+        raw = self._build(work)
+        if not self.at_once:
+            return raw
+        others = {
+            target: self._build(replace(work, target=target, build_lock=lock)) for target, lock in work.siblings.items()
+        }
+        return replace(raw, siblings=others)
+
+    def _build(self, work: Work) -> RawWheel:
         files = {"demo.py": f"# revision {self.revision}\n".encode()}
         if (tag := self.tag(work.target)) != ANY:
             files["demo.so"] = extension(work.target, symbol=self.symbol)

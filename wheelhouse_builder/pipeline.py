@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.project.key import Inputs
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
 
@@ -90,7 +91,7 @@ class Pipeline:
     def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         started = time.monotonic()
         tree, epoch = self._source(job, place, phase)
-        native, project_key = bool(native_sources(tree)), self._project_key(tree, job)
+        facts = _facts(tree, job.source, self.musl_floor)
         scratch = place / "scratch"
         scratch.mkdir()
         work = Work(
@@ -100,19 +101,33 @@ class Pipeline:
             scratch=scratch,
             log=self.log(job),
             epoch=epoch,
-            build_lock=next(filter(None, map(self.builds.lock, job.request_keys)), None),
+            build_lock=self._lock(job.request_keys),
+            siblings={target: self._lock(self.request_keys(job.source, target)) for target in job.also},
             phase=phase,
         )
         raw = self.engine.build(work)
-        require_identity(raw.path.name, job.source)
-        wheel = self._repair(raw, work)
-        phase("verify")
-        self._verify(wheel, job.target, native=native)
-        seconds = time.monotonic() - started
-        build = self._store(wheel, raw, job, native=native, seconds=seconds, project_key=project_key)
+        seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
+        build = self._finish(raw, work, facts, seconds)
+        for target, other in raw.siblings.items():
+            with suppress(JobError):  # the job for that target builds it alone, and tells
+                self._finish(other, replace(work, target=target), facts, seconds)
         path = self.builds.path(build)
         assert path is not None
         return build, path
+
+    def _lock(self, request_keys: tuple[str, ...]) -> str | None:
+        """The build requirements of the last build like this one."""
+        return next(filter(None, map(self.builds.lock, request_keys)), None)
+
+    def _finish(self, raw: RawWheel, work: Work, facts: _Facts, seconds: float) -> Build:
+        """From the raw wheel to the build cache. `seconds` is what it took to have it."""
+        started = time.monotonic()
+        require_identity(raw.path.name, work.source)
+        wheel = self._repair(raw, work)
+        work.phase("verify")
+        self._verify(wheel, work.target, native=facts.native)
+        seconds += time.monotonic() - started
+        return self._store(wheel, raw, work, facts, seconds)
 
     @contextmanager
     def _workplace(self, job: Job) -> Iterator[Path]:
@@ -145,7 +160,7 @@ class Pipeline:
 
     def _repair(self, raw: RawWheel, work: Work) -> Path:
         work.phase("repair")
-        scratch = work.scratch / "repair"
+        scratch = work.scratch / f"repair-{work.target}"
         scratch.mkdir()
         return repair(
             raw.path,
@@ -165,33 +180,23 @@ class Pipeline:
                 f"{wheel.name} was built but would not load: {verdict.problems[0]}", tail="\n".join(verdict.problems)
             )
 
-    def _project_key(self, tree: Path, job: Job) -> str | None:
-        """What our build-backend wrapper finds the wheel by; None for a source that does not use it."""
-        system = read_build_system(tree)
-        if not system.wrapped:
-            return None
-        given = dict(job.source.config_settings) if isinstance(job.source, SourceTree) else {}
-        inputs = read_inputs(tree, system, config_settings=given, musl_floor=self.musl_floor)
-        return inputs.key(job.target) if inputs else None
-
-    def _store(
-        self, wheel: Path, raw: RawWheel, job: Job, *, native: bool, seconds: float, project_key: str | None
-    ) -> Build:
-        key = self._key(job.source, job.target, raw.fingerprint)
+    def _store(self, wheel: Path, raw: RawWheel, work: Work, facts: _Facts, seconds: float) -> Build:
+        key = self._key(work.source, work.target, raw.fingerprint)
         build = Build(
             filename=wheel.name,
             sha256=sha256_of(wheel),
             size=wheel.stat().st_size,
-            source_sha256=job.source.source_id,
+            source_sha256=work.source.source_id,
             request_key=key,
             build_key=build_key(key, raw.build_lock),
-            built_for=str(job.target),
+            built_for=str(work.target),
             engine=self.engine.name,
             seconds=seconds,
-            native=native,
-            project_key=project_key,
+            native=facts.native,
+            native_tools=raw.native_tools,
+            project_key=facts.inputs.key(work.target) if facts.inputs else None,
         )
-        self.builds.add(wheel, build, raw.build_lock, packed_log(self.log(job)))
+        self.builds.add(wheel, build, raw.build_lock, packed_log(work.log))
         return build
 
     def _explained(self, error: JobError, job: Job) -> JobError:
@@ -203,6 +208,22 @@ class Pipeline:
             return JobError(error.message, hint=hint, log=log, tail=error.tail)
         remedy = diagnosis.remedy.replace("[packages.NAME]", f"[packages.{job.source.name}]")
         return JobError(f"{error.message}: {diagnosis.cause}", hint=remedy, log=log, tail=diagnosis.line or error.tail)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What a source says of itself, before its build changes it."""
+
+    native: bool  # it holds native code
+    inputs: Inputs | None  # what our build-backend wrapper finds the wheel by; None where the source does not use it
+
+
+def _facts(tree: Path, source: Source, musl_floor: str) -> _Facts:
+    native, system = bool(native_sources(tree)), read_build_system(tree)
+    if not system.wrapped:
+        return _Facts(native=native, inputs=None)
+    given = dict(source.config_settings) if isinstance(source, SourceTree) else {}
+    return _Facts(native=native, inputs=read_inputs(tree, system, config_settings=given, musl_floor=musl_floor))
 
 
 def require_identity(filename: str, source: Source) -> None:

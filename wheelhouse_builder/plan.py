@@ -83,12 +83,16 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One source to be built for one target. `after` are jobs whose result may serve this target too."""
+    """One source to be built for one target. `after` are jobs whose result may serve this target too.
+
+    `also` are the targets of the later jobs of this source and architecture: an engine may build for them at once.
+    """
 
     source: Source
     target: Target
     request_keys: tuple[str, ...]  # the wheel will have one of them
     after: tuple[str, ...] = ()
+    also: tuple[Target, ...] = ()
 
     @property
     def id(self) -> str:
@@ -136,7 +140,9 @@ def make_plan(
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
-    return Plan(decisions=tuple(decisions), jobs=tuple(jobs.values()), targets=tuple(sorted(selections)))
+    built = {decision.job for decision in decisions if decision.action is Action.BUILD}
+    grouped = tuple(_with_siblings(job, [jobs[name] for name in jobs if name in built]) for job in jobs.values())
+    return Plan(decisions=tuple(decisions), jobs=grouped, targets=tuple(sorted(selections)))
 
 
 def _without(selection: Selection, quarantined: Mapping[NormalizedName, str | None]) -> Selection:
@@ -223,11 +229,20 @@ def _build_tag(filename: str) -> BuildTag:
 
 def _predecessors(job: Job, others: Iterable[Job]) -> Iterable[str]:
     """The job of the same source and architecture for the next lower Python."""
-    same = [
+    same = [other for other in _alike(job, others) if other.target < job.target]
+    return [max(same, key=lambda other: other.target).id] if same else []
+
+
+def _with_siblings(job: Job, builds: Sequence[Job]) -> Job:
+    """The job with the targets of the others of its source and architecture, if it is the first that builds."""
+    alike = sorted(other.target for other in _alike(job, builds))
+    return replace(job, also=tuple(alike[1:])) if alike and alike[0] == job.target else job
+
+
+def _alike(job: Job, others: Iterable[Job]) -> Iterable[Job]:
+    """The jobs of the same source and architecture."""
+    return (
         other
         for other in others
-        if other.source.source_id == job.source.source_id
-        and other.target.arch == job.target.arch
-        and other.target.python < job.target.python
-    ]
-    return [max(same, key=lambda other: other.target.python).id] if same else []
+        if other.source.source_id == job.source.source_id and other.target.arch == job.target.arch
+    )

@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -129,6 +129,48 @@ def test_a_source_tree_is_copied_and_not_built_in(pipeline: Pipeline, engine: Fa
     local = SourceTree(name=canonicalize_name("demo"), version=Version("1.0"), path=str(tree), digest="d" * 64)
     run(pipeline, job(pipeline, local))
     assert sorted(path.name for path in tree.iterdir()) == ["demo.c", "pyproject.toml"]
+
+
+# siblings
+
+
+def test_siblings_that_were_built_at_once_are_there_for_their_jobs(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    engine.at_once = True
+    first, second = job(pipeline, source), job(pipeline, source, AMD313)
+    run(pipeline, replace(first, also=(AMD313,)))
+    assert run(pipeline, second).name == "demo-1.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+    assert engine.targets == [AMD312]
+    assert {build.built_for: build.request_key for build in pipeline.builds.all()} == {
+        str(AMD312): first.request_keys[0],
+        str(AMD313): second.request_keys[0],
+    }
+
+
+def test_a_sibling_that_is_no_good_fails_its_own_job_and_no_other(
+    pipeline: Pipeline, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def repair(raw: Path, target: Target, **more: Any) -> Path:
+        if target == AMD313:
+            raise JobError("no good")
+        return repair_nothing(raw, target, **more)
+
+    monkeypatch.setattr(module, "repair", repair)
+    engine.at_once = True
+    run(pipeline, replace(job(pipeline, source), also=(AMD313,)))
+    with pytest.raises(JobError, match="no good"):
+        run(pipeline, job(pipeline, source, AMD313))
+    assert engine.targets == [AMD312, AMD313]
+
+
+def test_a_sibling_has_the_build_requirements_of_its_own_last_build(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    later = job(pipeline, source, AMD313)
+    run(pipeline, later)
+    run(pipeline, replace(job(pipeline, source), also=(AMD313, ARM312)))
+    assert engine.built[-1].siblings == {AMD313: BUILD_LOCK, ARM312: None}
 
 
 # the project key

@@ -139,6 +139,23 @@ def test_an_abi3_build_serves_a_newer_python_but_no_other_architecture() -> None
     assert {d.target: d.action for d in plan.decisions} == {AMD313: Action.REUSE, ARM313: Action.BUILD}
 
 
+def test_the_first_job_of_an_architecture_knows_its_siblings() -> None:
+    offers = {target: [offer(SDIST)] for target in (ARM313, AMD313, AMD312, ARM312)}
+    plan = make_plan(offers, [], [], keys)
+    assert {job.target: job.also for job in plan.jobs} == {
+        AMD312: (AMD313,),
+        AMD313: (),
+        ARM312: (ARM313,),
+        ARM313: (),
+    }
+
+
+def test_what_the_build_cache_has_is_nobodys_sibling() -> None:
+    cached = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    plan = make_plan({AMD312: [offer(SDIST)], AMD313: [offer(SDIST)]}, [], [cached], keys)
+    assert [job.also for job in plan.jobs] == [(), ()]
+
+
 def test_a_pure_build_serves_every_target() -> None:
     stored = built("cffi-2.1-py3-none-any.whl", AMD312)
     plan = make_plan({AMD313: [offer(SDIST)], ARM313: [offer(SDIST)]}, [stored], [], keys)

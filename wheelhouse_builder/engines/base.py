@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ class Work:
     epoch: int  # SOURCE_DATE_EPOCH, seconds
     phase: Callable[[str], None]  # tells what is being done now
     build_lock: str | None = None  # build requirements with hashes of an earlier build with the same request key
+    # The other targets that this source is to be built for, with what `build_lock` is for them: an engine may build for
+    # them, too, where that costs less at once.
+    siblings: Mapping[Target, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class RawWheel:
     library_dirs: tuple[Path, ...]  # where libraries to be grafted may be found
     build_lock: str  # the build requirements that were installed, with hashes
     fingerprint: Mapping[str, str]  # the one of `Engine.fingerprints` that holds for it
+    native_tools: str | None = None  # what ran natively in a container of another architecture: "zig 0.17.1, …"
+    siblings: Mapping[Target, RawWheel] = field(default_factory=dict)  # those of `Work.siblings` that were built, too
 
 
 class Engine(Protocol):
