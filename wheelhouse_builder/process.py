@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from wheelhouse_builder.errors import Cancelled, JobError, MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # What a subprocess may inherit: where programs are, how text is encoded, how the network is reached. Nothing that
@@ -38,6 +38,11 @@ _POLL_SECONDS = 0.05
 def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The allow-listed part of this process's environment, with `extra` over it."""
     return {name: value for name, value in os.environ.items() if name in PASSED_ENVIRONMENT} | dict(extra or {})
+
+
+def network_environment() -> dict[str, str]:
+    """How the network is reached, of this process's environment: proxies and certificates."""
+    return {name: value for name, value in os.environ.items() if name in {*_NETWORK, *_CERTIFICATES}}
 
 
 @dataclass
@@ -63,10 +68,11 @@ class Canceller:
 
 @dataclass(frozen=True)
 class Completed:
-    """A subprocess that ended by itself with exit code 0."""
+    """A subprocess that ended by itself, with an exit code that is no failure."""
 
     output: str  # standard output; empty when it went to a log
     seconds: float
+    exit_code: int = 0
 
 
 def run(
@@ -78,12 +84,15 @@ def run(
     timeout: float | None = None,
     canceller: Canceller | None = None,
     what: str | None = None,
+    accepted: Collection[int] = (0,),
+    each_line: Callable[[str], None] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     `env` is the whole environment (see `base_environment`). With `log`, both output streams are appended to that file;
     without it standard output is returned and standard error kept for the error message. `timeout` is in seconds.
-    `what` names the step in messages.
+    `what` names the step in messages. An exit code that is not among the `accepted` is a failure. `each_line` is told
+    every line that comes to the log, while the program runs.
     Raises `MachineError` if the program is not there, `JobError` if it fails or takes too long, `Cancelled`.
     """
     command = [os.fspath(part) for part in argv]
@@ -91,14 +100,15 @@ def run(
     if canceller is not None:
         canceller.check()
     started = time.monotonic()
-    with _streams(log, command) as (out, err):
+    with _streams(log, command) as (out, err), _told(log, each_line) as tell:
         process = _start(command, env, cwd, stdout=out, stderr=err)
-        _wait(process, timeout, canceller, name, log)
+        _wait(process, timeout, canceller, name, log, tell)
+        tell()
         output, errors = ("", "") if log else (_content(out), _content(err))
-    if process.returncode != 0:
+    if process.returncode not in accepted:
         tail = tail_of(log) if log else errors or output
         raise JobError(f"{name} failed with exit code {process.returncode}", log=log, tail=tail[-_TAIL_BYTES:].strip())
-    return Completed(output, time.monotonic() - started)
+    return Completed(output, time.monotonic() - started, process.returncode)
 
 
 @contextmanager
@@ -112,6 +122,25 @@ def _streams(log: Path | None, command: list[str]) -> Iterator[tuple[IO[bytes], 
         stream.write(f"$ {' '.join(command)}\n".encode(errors="surrogateescape"))
         stream.flush()
         yield stream, stream
+
+
+@contextmanager
+def _told(log: Path | None, each_line: Callable[[str], None] | None) -> Iterator[Callable[[], None]]:
+    """What tells the lines that have come to the log since it was last called."""
+    if log is None or each_line is None:
+        yield lambda: None
+        return
+    with log.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        begun = b""
+
+        def tell() -> None:
+            nonlocal begun
+            *lines, begun = (begun + stream.read()).split(b"\n")
+            for line in lines:
+                each_line(line.decode(errors="replace"))
+
+        yield tell
 
 
 def _content(stream: IO[bytes]) -> str:
@@ -140,7 +169,12 @@ def _start(command: list[str], env: Mapping[str, str], cwd: Path | None, **strea
 
 
 def _wait(
-    process: subprocess.Popen[bytes], timeout: float | None, canceller: Canceller | None, name: str, log: Path | None
+    process: subprocess.Popen[bytes],
+    timeout: float | None,
+    canceller: Canceller | None,
+    name: str,
+    log: Path | None,
+    tell: Callable[[], None],
 ) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
@@ -149,6 +183,7 @@ def _wait(
                 process.wait(_POLL_SECONDS)
                 return
             except subprocess.TimeoutExpired:
+                tell()
                 if canceller is not None:
                     canceller.check()
                 if deadline is not None and time.monotonic() > deadline:

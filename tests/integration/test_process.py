@@ -87,6 +87,27 @@ def test_an_exit_code_is_an_error_with_what_was_said(env: dict[str, str]) -> Non
     assert caught.value.tail == "why"
 
 
+def test_an_exit_code_that_means_something_is_told(env: dict[str, str]) -> None:
+    assert run(["sh", "-c", "exit 5"], env=env, accepted=(0, 5)).exit_code == 5
+    with pytest.raises(JobError, match="exit code 6"):
+        run(["sh", "-c", "exit 6"], env=env, accepted=(0, 5))
+
+
+def test_the_lines_of_a_log_are_told_while_the_program_runs(env: dict[str, str], tmp_path: Path) -> None:
+    """Half a line is no line yet. The program ends when its second line was heard."""
+    log, said = tmp_path / "log", list[str]()
+    log.write_text("from before\n")
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if line == "two":
+            (tmp_path / "heard").touch()
+
+    command = "echo one; printf t; sleep 0.2; echo wo; while ! [ -e heard ]; do sleep 0.01; done; echo three"
+    run(["sh", "-c", command], env=env, cwd=tmp_path, log=log, timeout=PATIENCE_SECONDS, each_line=hear)
+    assert said == ["one", "two", "three"]
+
+
 def test_without_words_on_stderr_the_output_is_the_tail(env: dict[str, str]) -> None:
     with pytest.raises(JobError, match="sh failed with exit code 1") as caught:
         run(["sh", "-c", "echo why; exit 1"], env=env)
