@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import sysconfig
-from importlib.util import find_spec
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.elf import MAGIC, ElfFile, read_elf
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.module_command import module_command
 from wheelhouse_builder.process import Canceller, base_environment, run, tail_of
 from wheelhouse_builder.repair import archive
 from wheelhouse_builder.repair.canonical import canonicalise, dist_info_of, parse_name
@@ -26,18 +24,13 @@ from wheelhouse_builder.repair.strip import strip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from wheelhouse_builder.target import Target
 
 _SHARED_OBJECT = re.compile(r"\.so(\.[0-9]+)*$")
 _NOT_LOCATED = re.compile(r'required library "([^"]+)" could not be located')
 _TIMEOUT = 1800.0  # seconds; a wheel of gigabytes is packed twice
-# `-m auditwheel`, also in a build environment of pip's: that is told by PYTHONPATH, which `-I` passes over.
-_AUDITWHEEL = """\
-import runpy, sys
-sys.path[:0] = sys.argv.pop(1).split(":")
-runpy.run_module("auditwheel", run_name="__main__", alter_sys=True)
-"""
 
 
 def repair(
@@ -102,8 +95,7 @@ class _Tools:
 
     def graft(self, prepared: Path, libraries: Path, out: Path, epoch: int) -> Path:
         """Run auditwheel and return the one musllinux wheel that it made."""
-        folders = module_folders("auditwheel", "elftools", "packaging")
-        command = [sys.executable, "-I", "-c", _AUDITWHEEL, ":".join(folders), "repair", "--ldpaths", str(libraries)]
+        command = [*module_command("auditwheel", "elftools", "packaging"), "repair", "--ldpaths", str(libraries)]
         command += ["--zip-compression-level", "0", "--wheel-dir", str(out), str(prepared)]
         self._run(command, "auditwheel", self.environment | {"SOURCE_DATE_EPOCH": str(epoch)})
         made = [path for path in out.glob("*.whl") if _platforms(path) <= set(self.target.platform_tags)]
@@ -114,12 +106,6 @@ class _Tools:
 
     def _run(self, command: Sequence[str | Path], what: str, environment: Mapping[str, str]) -> None:
         run(command, env=environment, log=self.log, timeout=_TIMEOUT, canceller=self.canceller, what=what)
-
-
-def module_folders(*names: str) -> list[str]:
-    """The folders that these modules are imported from here."""
-    places = [place for name in names if (spec := find_spec(name)) for place in spec.submodule_search_locations or ()]
-    return list(dict.fromkeys(str(Path(place).parent) for place in places))
 
 
 def patchelf_options(name: str, elf: ElfFile, libc: str) -> list[str]:
