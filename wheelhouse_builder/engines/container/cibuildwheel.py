@@ -1,0 +1,242 @@
+"""cibuildwheel, run on one source: its configuration, its command, and what its log and its exit codes say.
+
+What a package says to cibuildwheel itself does not count (it skips musllinux, tests with files that its sdist lacks,
+installs with yum): an own configuration file replaces all of that. Nor does cibuildwheel repair or audit, since repair
+is the same for all engines; in its place the wheel is taken as it is, with the libraries that it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+
+from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.module_command import module_command
+from wheelhouse_builder.process import Canceller, run, tail_of
+from wheelhouse_builder.toml import toml_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from wheelhouse_builder.oci import Oci
+    from wheelhouse_builder.target import Target
+
+# Paths in the container
+_PURE = "/tmp/cibuildwheel/built_wheel"  # noqa: S108 - cibuildwheel's own: the wheel before its repair
+_WHEELS = "/output"  # likewise: those that are finished
+_LIBRARIES = "/libraries"
+
+_IMPORTED = "bashlex bracex build certifi dependency_groups filelock humanize packaging platformdirs pyproject_hooks"
+# cibuildwheel's own programs run in the source's folder, where a `json.py` may lie; those of the build are as always.
+_SAFE_PATH = "PYTHONSAFEPATH"
+_NOT_A_PLATFORM_WHEEL = 5
+_ENDED = range(11)  # by itself (cibuildwheel/errors.py); what is above came from a signal
+_MEANINGS = {
+    2: "cibuildwheel does not take the source or its configuration",
+    3: "the source is not for this Python, as its requires-python says",
+    6: "the build made one wheel twice, under one name",
+    10: "the build backend made no wheel",
+}
+_TOO_OLD = 7
+_FAILED = "the build in the container failed"
+# What it prints, and what that is called in progress.
+_STEPS = {
+    "Starting container image": "start the container",
+    "Copying project into container": "copy the source into the container",
+    "Setting up build environment": "look at the container's Python",
+    "Building wheel": "build",
+    "Repairing wheel": "take the wheel out",
+}
+_COPY_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What cibuildwheel shall build, in what, with what."""
+
+    targets: tuple[Target, ...]  # of one architecture
+    tree: Path
+    program: str  # docker or podman
+    image: str
+    create_args: tuple[str, ...]  # for the container
+    environment: Mapping[str, str]
+    path: tuple[str, ...]  # folders in the container that come before its PATH; no Python may be in them
+    config_settings: Mapping[str, str | Sequence[str]]
+    uv: bool  # whether build requirements are installed by uv
+    take_wheel: Path  # the program of that name, in the container
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What came of it."""
+
+    wheels: Mapping[Target, Path]
+    libraries: Path  # the folder with the shared libraries that they need, out of the image
+
+
+def identifier(target: Target) -> str:
+    """`cp312-musllinux_aarch64`: cibuildwheel's name of a target."""
+    return f"{target.interpreter}-musllinux_{target.arch}"
+
+
+def configuration(order: Order) -> str:
+    """The configuration file, as text."""
+    arch = order.targets[0].arch
+    path = {"PATH": ":".join([*map(_literal, order.path), "$PATH"])} if order.path else {}
+    table = {
+        "build": [identifier(target) for target in order.targets],
+        f"musllinux-{arch}-image": order.image,
+        "container-engine": {
+            "name": order.program,
+            "create-args": [*order.create_args, "--env", f"{_SAFE_PATH}=1"],
+            "disable-host-mount": True,
+        },
+        "build-frontend": "uv" if order.uv else "build",
+        "dependency-versions": "latest",  # no constraints: they would be for what is in the folder of requirements
+        "environment": {name: _literal(value) for name, value in {_SAFE_PATH: "", **order.environment}.items()} | path,
+        "config-settings": {name: _texts(value) for name, value in order.config_settings.items()},
+        "repair-wheel-command": f"python -I {order.take_wheel} {{wheel}} {{dest_dir}} {_LIBRARIES}",
+        "audit-command": "",
+    }
+    lines = [f"{name} = {toml_value(value)}" for name, value in table.items()]
+    return "\n".join(["[tool.cibuildwheel]", *lines, ""])
+
+
+def _literal(value: str) -> str:
+    """A text that cibuildwheel, which puts it between double quotes and reads it as bash does, takes as it stands."""
+    for special in '\\"$`':
+        value = value.replace(special, f"\\{special}")
+    return value
+
+
+def _texts(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def step_of(line: str) -> str | None:
+    """What cibuildwheel begins to do, if a line of its log says that."""
+    return next((step for start, step in _STEPS.items() if line.startswith(start)), None)
+
+
+def python_of(line: str, targets: Sequence[Target]) -> Target | None:
+    """The target that cibuildwheel begins with, if a line of its log says that."""
+    return next((target for target in targets if line == f"Building {identifier(target)} wheel"), None)
+
+
+def wheels_for(targets: Sequence[Target], wheels: Sequence[Path]) -> dict[Target, Path]:
+    """Which raw wheel is whose; one that serves several Pythons (abi3, pure) is the lowest one's."""
+    found: dict[Target, Path] = {}
+    for target in sorted(targets):
+        fitting = (wheel for wheel in wheels if wheel not in found.values() and _fits(wheel, target))
+        if wheel := next(fitting, None):
+            found[target] = wheel
+    return found
+
+
+def _fits(wheel: Path, target: Target) -> bool:
+    """By interpreter and ABI. Raw wheels have no platform that installs."""
+    tags = parse_wheel_filename(wheel.name)[-1]
+    places = {"any": "any"}
+    return target.fits(Tag(tag.interpreter, tag.abi, places.get(tag.platform, target.platform_tag)) for tag in tags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cibuildwheel:
+    """Runs it for one job, in a folder that it makes."""
+
+    oci: Oci
+    scratch: Path
+    log: Path
+    epoch: int  # SOURCE_DATE_EPOCH
+    phase: Callable[[str], None]
+    canceller: Canceller
+
+    def build(self, order: Order, job: str) -> Made:
+        """Build for all targets of an order; at least for the first. What is labelled `job` is the caller's to remove.
+
+        Raises `JobError`, `MachineError` or `Cancelled`.
+        """
+        self.scratch.mkdir()
+        file, out, libraries = (self.scratch / name for name in ("cibuildwheel.toml", "wheels", "libraries"))
+        file.write_text(configuration(order), encoding="utf-8")
+        code = self._run(order, job, file, out)
+        if code:
+            self._fetch(job, _WHEELS, out)
+        if code == _NOT_A_PLATFORM_WHEEL:
+            self._fetch(job, _PURE, out)
+        wheels = wheels_for(order.targets, sorted(out.glob("*.whl")))
+        if min(order.targets) not in wheels:
+            raise self._error(code)
+        self._fetch(job, _LIBRARIES, libraries)
+        return Made(wheels=wheels, libraries=libraries)
+
+    def _run(self, order: Order, job: str, file: Path, out: Path) -> int:
+        """Run it to its end; the exit code."""
+        command = [*_supervised(self.oci, job), *module_command("cibuildwheel", *_IMPORTED.split()), str(order.tree)]
+        command += ["--platform", "linux", "--archs", str(order.targets[0].arch)]
+        command += ["--config-file", str(file), "--output-dir", str(out)]
+        done = run(
+            command,
+            env={
+                **self.oci.environment,
+                "SOURCE_DATE_EPOCH": str(self.epoch),
+                "CIBW_CACHE_PATH": str(self.scratch / "cache"),
+                "CIBW_DEBUG_KEEP_CONTAINER": "1",  # a pure wheel is wanted, too, and cibuildwheel leaves it in there
+            },
+            cwd=order.tree,  # of which all is copied
+            log=self.log,
+            canceller=self.canceller,
+            what="cibuildwheel",
+            accepted=_ENDED,
+            each_line=_Told(self.phase, order.targets),
+        )
+        return done.exit_code
+
+    def _fetch(self, job: str, folder: str, destination: Path) -> None:
+        """Copy a folder out of the container, if it is there. Links are not taken: they would lead to files of ours."""
+        destination.mkdir(exist_ok=True)
+        for container in self.oci.call("ps", "--all", "--quiet", "--filter", f"label={job}").split():
+            with contextlib.suppress(JobError):
+                self.oci.call("cp", f"{container}:{folder}/.", str(destination), timeout=_COPY_SECONDS)
+        for path in destination.rglob("*"):
+            if path.is_symlink():
+                path.unlink()
+
+    def _error(self, code: int) -> JobError | MachineError:
+        said = tail_of(self.log)
+        if code == _TOO_OLD:
+            return MachineError(f"{self.oci.name} is too old for cibuildwheel", hint="docker 20.10 or podman 3 will do")
+        self.oci.version()  # a service that is gone is told as such
+        if trouble := self.oci.trouble(said):
+            return trouble
+        return JobError(_MEANINGS.get(code, _FAILED), log=self.log, tail=said)
+
+
+def _supervised(oci: Oci, job: str) -> list[str]:
+    """What ends the container with cibuildwheel, and both with this process."""
+    setpriv = shutil.which("setpriv")
+    script = Path(str(resources.files(__package__))) / "supervise.sh"
+    start = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+    return [*start, "/bin/sh", str(script), oci.program, job]
+
+
+@dataclass
+class _Told:
+    """Tells a phase for each line that begins one."""
+
+    phase: Callable[[str], None]
+    targets: tuple[Target, ...]
+    current: Target | None = None
+
+    def __call__(self, line: str) -> None:
+        self.current = python_of(line, self.targets) or self.current
+        if step := step_of(line):
+            which = f", Python {self.current.python_version}" if self.current and len(self.targets) > 1 else ""
+            self.phase(f"{step}{which}")
