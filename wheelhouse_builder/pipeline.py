@@ -16,7 +16,7 @@ from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.diagnose.rules import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
-from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.errors import DownloadError, JobError
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
@@ -203,7 +203,7 @@ class Pipeline:
         """The error with what the log says about its cause."""
         log = self.log(job)
         diagnosis = diagnose(f"{_end_of(log)}\n{error.tail}")
-        if diagnosis is None:
+        if diagnosis is None or (diagnosis.kind == "network" and isinstance(error, DownloadError)):
             hint = error.hint or "the log has all that the build said; another version of the package may build"
             return JobError(error.message, hint=hint, log=log, tail=error.tail)
         remedy = diagnosis.remedy.replace("[packages.NAME]", f"[packages.{job.source.name}]")

@@ -299,3 +299,11 @@ def test_what_is_around_a_command() -> None:
     assert not Sandbox()
     assert whole.told == "have no network, cannot outlive whb, cannot write outside their folders"
     assert Sandbox().told == ""
+
+
+def test_what_may_use_the_network_is_held_in_all_else() -> None:
+    whole = Sandbox(prefix=("unshare", "--net", "--pid"), files=("sh", "ro.sh"))
+    assert whole.around(["python", "--net"], [Path("/work")], network=True) == [
+        *("unshare", "--pid", "sh", "ro.sh", "/work", "--", "python", "--net")
+    ]
+    assert Sandbox(prefix=("unshare", "--net")).around(["python"], [], network=True) == ["unshare", "python"]

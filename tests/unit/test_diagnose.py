@@ -41,6 +41,27 @@ def test_texts_name_only_what_the_pattern_finds(rule: object) -> None:
     assert names <= known
 
 
+@pytest.mark.parametrize(
+    "line",  # of programs without network, on glibc and on musl
+    [
+        "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+        "urllib.error.URLError: <urlopen error [Errno -3] Try again>",
+        "urllib.error.URLError: <urlopen error [Errno 101] Network is unreachable>",
+        "urllib.error.URLError: <urlopen error [Errno 101] Network unreachable>",
+        "wget: unable to resolve host address 'example.org'",
+        "wget: bad address 'example.org'",
+        "curl: (6) Could not resolve host: example.org (Could not contact DNS servers)",
+        "  [6] Couldn't resolve host name (Could not resolve host: example.org)",
+        "Error: getaddrinfo EAI_AGAIN example.org",
+    ],
+)
+def test_a_build_that_wants_network_is_told_the_setting(line: str) -> None:
+    diagnosis = diagnose(f"{line}\nerror: subprocess-exited-with-error\n")
+    assert diagnosis is not None
+    assert diagnosis.rule == "no-network"
+    assert "network = true under [packages.NAME]" in diagnosis.remedy
+
+
 def test_a_log_that_says_nothing() -> None:
     assert diagnose("") is None
     assert diagnose("error: command 'cc' failed with exit code 1\n") is None

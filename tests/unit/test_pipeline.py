@@ -18,7 +18,7 @@ from tests.integration.projects import c_extension, sdist
 from wheelhouse_builder import pipeline as module
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.builds import Builds
-from wheelhouse_builder.errors import Cancelled, JobError, MachineError
+from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Job
@@ -331,6 +331,20 @@ def test_a_failure_is_explained_by_the_log(pipeline: Pipeline, engine: FakeEngin
     assert caught.value.tail == EXPLAINED
     assert caught.value.hint is not None
     assert "[packages.demo] libraries" in caught.value.hint
+
+
+def test_what_whb_itself_could_not_fetch_is_no_matter_of_the_packages_network(
+    pipeline: Pipeline, engine: FakeEngine, source: Source
+) -> None:
+    def fails(work: Work) -> None:
+        with work.log.open("a") as log:
+            log.write("[6] Could not resolve hostname (Could not resolve host: crates.test)\n")
+        raise DownloadError("Cargo.toml: its crates cannot be fetched", hint="see the log")
+
+    engine.fails = fails
+    with pytest.raises(JobError, match=r"cannot be fetched$") as caught:
+        run(pipeline, job(pipeline, source))
+    assert caught.value.hint == "see the log"
 
 
 def test_a_failure_that_nothing_explains_leads_to_the_log(

@@ -107,6 +107,17 @@ def test_a_variable_may_be_empty() -> None:
     assert store.load_package_recipe("x", None, {"environment": {"LIBS": ""}}).environment == {"LIBS": ""}
 
 
+def test_network_is_for_the_package_that_says_so_and_part_of_its_key() -> None:
+    without, allowed = (store.load_package_recipe("cffi", None, {"network": value}) for value in (False, True))
+    assert (without.network, allowed.network) == (False, True)
+    assert without.digest == store.load_package_recipe("cffi", None).digest != allowed.digest
+
+
+@pytest.mark.parametrize("name", store.package_names())
+def test_no_shipped_recipe_lets_a_build_use_the_network(name: str) -> None:
+    assert not any(recipe.network for recipe in store._shipped(name))
+
+
 def test_project_may_name_versions_too() -> None:
     project = {"applies": "<50", "environment": {"OLD": "1"}}
     assert "OLD" in store.load_package_recipe("cryptography", Version("49.0"), project).environment
@@ -130,6 +141,7 @@ def test_project_may_name_versions_too() -> None:
         ({"config-settings": {"a": ["{x}"]}}, "config-settings.a: nothing is known by the name {x}", "target.arch"),
         ({"applies": "=40"}, "'=40' is no version specifier", '">=40,<45"'),
         ({"environment": []}, "environment: must be a table", None),
+        ({"network": "true"}, "network: must be true or false", None),
     ],
 )
 def test_wrong_project_recipe(project: dict[str, object], message: str, hint: str | None) -> None:

@@ -45,6 +45,7 @@ class PackageRecipe:
     libraries: tuple[str, ...] = ()  # C libraries, found through pkg-config and the placeholders
     environment: Mapping[str, str] = field(default_factory=dict)
     config_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEP 517
+    network: bool = False  # whether the package's build may use the network: what it fetches there is not checked
 
     @property
     def digest(self) -> str:
@@ -62,6 +63,7 @@ class PackageRecipe:
             libraries=tuple(dict.fromkeys(self.libraries + other.libraries)),
             environment={**self.environment, **other.environment},
             config_settings={**self.config_settings, **other.config_settings},
+            network=self.network or other.network,
         )
 
     def environment_for(self, target: Target, prefixes: Mapping[str, Path]) -> dict[str, str]:
@@ -79,7 +81,7 @@ class PackageRecipe:
 
 def parse_package_recipe(table: Table) -> PackageRecipe:
     """The recipe that a table holds, its placeholders not checked yet. Raises `UsageError`."""
-    table.only("applies", "libraries", "environment", "config-settings")
+    table.only("applies", "libraries", "environment", "config-settings", "network")
     applies = table.text("applies") if "applies" in table.values else ""
     try:
         SpecifierSet(applies)
@@ -90,6 +92,7 @@ def parse_package_recipe(table: Table) -> PackageRecipe:
         libraries=table.texts("libraries"),
         environment=table.text_map("environment"),
         config_settings=table.texts_map("config-settings"),
+        network=table.flag("network"),
     )
     for name in recipe.environment:
         if not _VARIABLE.fullmatch(name):

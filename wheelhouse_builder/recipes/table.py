@@ -41,6 +41,13 @@ class Table:
             raise self.wrong(key, "must be a list of strings")
         return tuple(value)
 
+    def flag(self, key: str) -> bool:
+        """true or false; false where the key is not there."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "must be true or false")
+        return value
+
     def text_map(self, key: str) -> dict[str, str]:
         """A table of strings; empty where the key is not there."""
         table = self.table(key)

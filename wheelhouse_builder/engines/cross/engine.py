@@ -117,6 +117,8 @@ class CrossEngine:
         uses_rust = self._wants_rust(work.tree, profile)
         if uses_rust:
             variables |= self._rust(work, tools, described, variables["PATH"])
+        if self._has_network(work.source):
+            variables |= {"CARGO_NET_OFFLINE": "false"}
         work.phase("build")
         config_settings = {**recipe.config_settings_for(work.target, prefixes), **_given(work.source)}
         if profile.meson:
@@ -135,6 +137,9 @@ class CrossEngine:
 
     def _recipe(self, source: Source) -> PackageRecipe:
         return load_package_recipe(source.name, source.version, self.package_tables.get(source.name, {}))
+
+    def _has_network(self, source: Source) -> bool:
+        return self._recipe(source).network and not self.resolving.offline
 
     def _host(self, target: Target) -> HostPython:
         host = find_python(target.python, self.cache)
@@ -233,6 +238,7 @@ class CrossEngine:
             writable=(work.tree, work.scratch, Path(zig_caches(self.cache)["ZIG_GLOBAL_CACHE_DIR"])),
             indexes=index_environment(self.resolving.indexes),
             offline=self.resolving.offline,
+            network=self._has_network(work.source),
         )
 
     def _run_backend(

@@ -16,7 +16,7 @@ import uv
 
 from wheelhouse_builder.engines.cross.sandbox import Sandbox, sandbox
 from wheelhouse_builder.errors import JobError
-from wheelhouse_builder.process import Canceller, base_environment, run
+from wheelhouse_builder.process import Canceller, base_environment, network_environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +41,7 @@ class BuildEnvironment:
     indexes: Mapping[str, str]  # the variables that tell uv where packages are
     writable: tuple[Path, ...]  # the folders that hooks may write to, apart from the machine's temporary ones
     offline: bool = False
+    network: bool = False  # whether hooks may use the network
     _sandbox: Sandbox = field(default_factory=sandbox)
 
     @classmethod
@@ -75,16 +76,17 @@ class BuildEnvironment:
         folder = Path(cwd) if cwd else None
         what = "the build backend"
         writable = [folder for folder in (*map(Path, _TEMPORARY), *self.writable) if folder.is_dir()]
-        run(self._sandbox.around(cmd, writable), env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
+        held = self._sandbox.around(cmd, writable, network=self.network)
+        run(held, env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
 
     def _environ(self) -> dict[str, str]:
-        """What hooks see, and all of it: of the environment of whoever runs whb, PATH alone."""
+        """What hooks see, and all of it: of the environment of whoever runs whb, PATH and the way to the network."""
         home, temporary = self.scratch / "home", self.scratch / "tmp"
         for folder in (home, temporary):
             folder.mkdir(exist_ok=True)
         path = f"{self.path / 'bin'}{os.pathsep}{self.variables['PATH']}"
         own = {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary)}
-        return {**_SAME_EVERYWHERE, **self.variables, **own}
+        return {**_SAME_EVERYWHERE, **(network_environment() if self.network else {}), **self.variables, **own}
 
     def _answer_for_target(self, machine: str) -> None:
         (site,) = self.path.glob("lib/python3*/site-packages")

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # Own process numbers, so that nothing of a build outlives it, not even whb's kill -9.
-_PROCESSES = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-_NETWORK = ("--net",)
+_NO_NETWORK = "--net"  # a network of its own, with nothing in it
+_PROCESSES = (_NO_NETWORK, "--pid", "--fork", "--kill-child", "--mount-proc")
+_NETWORK = (_NO_NETWORK,)
 _AS_USER = ("--map-current-user",)  # where only root may do it as itself
 
 
@@ -37,11 +38,15 @@ class Sandbox:
     def __bool__(self) -> bool:
         return bool(self.prefix)
 
-    def around(self, command: Sequence[str], writable: Sequence[Path]) -> list[str]:
-        """The command, to be run in here. It may write below `writable`, which must exist, and nowhere else."""
+    def around(self, command: Sequence[str], writable: Sequence[Path], *, network: bool = False) -> list[str]:
+        """The command, to be run in here. It may write below `writable`, which must exist, and nowhere else.
+
+        `network`: it keeps the network, all else as before.
+        """
+        prefix = [option for option in self.prefix if not (network and option == _NO_NETWORK)]
         if not self.files:
-            return [*self.prefix, *command]
-        return [*self.prefix, *self.files, *map(str, writable), "--", *self.inner, *command]
+            return [*prefix, *command]
+        return [*prefix, *self.files, *map(str, writable), "--", *self.inner, *command]
 
     @property
     def told(self) -> str:
