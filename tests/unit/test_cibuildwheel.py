@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cibuildwheel.frontend import parse_config_settings
@@ -11,6 +11,7 @@ from cibuildwheel.options import CommandLineArguments, Options
 from cibuildwheel.platforms import get_build_identifiers, linux
 
 from wheelhouse_builder.engines.container.cibuildwheel import (
+    Aim,
     Order,
     configuration,
     identifier,
@@ -48,31 +49,29 @@ ODD = [
 ]
 
 
-def order(*targets: Target, **more: object) -> Order:
-    fields: dict[str, object] = {
-        "targets": targets or (ARM312,),
+def order(*targets: Target, **more: Any) -> Order:
+    own = {name: more.pop(name, {}) for name in ("environment", "config_settings")}
+    fields: dict[str, Any] = {
+        "aims": tuple(Aim(target=target, **own) for target in targets or (ARM312,)),
         "tree": Path("/work/source"),
-        "program": "docker",
         "image": "sha256:abc",
         "create_args": ("--network", "none"),
-        "environment": {},
         "path": (),
-        "config_settings": {},
         "uv": True,
         "take_wheel": Path("/scratch/take_wheel.py"),
     }
-    return Order(**(fields | more))  # type: ignore[arg-type]  # the fields, by name
+    return Order(**(fields | more))
 
 
 def read(tmp_path: Path, order: Order, project: str = "") -> Options:
     """The options that cibuildwheel comes to, of a package that has its own wishes."""
     own = '[tool.cibuildwheel]\nskip = "*musllinux*"\ntest-command = "false"\nbefore-all = "yum install x"\n'
     (tmp_path / "pyproject.toml").write_text(own + project)
-    (tmp_path / "whb.toml").write_text(configuration(order))
+    (tmp_path / "whb.toml").write_text(configuration(order, "docker"))
     arguments = CommandLineArguments.defaults()
     arguments.package_dir = tmp_path
     arguments.config_file = str(tmp_path / "whb.toml")
-    arguments.archs = str(order.targets[0].arch)
+    arguments.archs = str(order.arch)
     return Options(platform="linux", command_line_arguments=arguments, env={})
 
 
@@ -120,6 +119,16 @@ def test_variables_arrive_as_they_are(tmp_path: Path, value: str) -> None:
         "X": value,
         "Y": "y",
     }
+
+
+def test_each_python_has_its_own_variables(tmp_path: Path) -> None:
+    aims = tuple(
+        Aim(target=target, environment={"FOR": target.interpreter}, config_settings={}) for target in (ARM312, ARM313)
+    )
+    options = read(tmp_path, order(aims=aims))
+    for target in (ARM312, ARM313):
+        there = options.build_options(identifier(target)).environment.as_dictionary({})
+        assert there["FOR"] == target.interpreter
 
 
 def test_own_folders_come_before_path(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wheelhouse_builder.oci import Oci
-    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.target import Arch, Target
 
 # Paths in the container
 _PURE = "/tmp/cibuildwheel/built_wheel"  # noqa: S108 - cibuildwheel's own: the wheel before its repair
@@ -58,19 +58,35 @@ _COPY_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)
+class Aim:
+    """One target of an order, and what holds for it alone."""
+
+    target: Target
+    environment: Mapping[str, str]
+    config_settings: Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What cibuildwheel shall build, in what, with what."""
 
-    targets: tuple[Target, ...]  # of one architecture
+    aims: tuple[Aim, ...]  # of one architecture
     tree: Path
-    program: str  # docker or podman
     image: str
     create_args: tuple[str, ...]  # for the container
-    environment: Mapping[str, str]
     path: tuple[str, ...]  # folders in the container that come before its PATH; no Python may be in them
-    config_settings: Mapping[str, str | Sequence[str]]
-    uv: bool  # whether build requirements are installed by uv
+    uv: bool  # whether uv is there, to be the front end
     take_wheel: Path  # the program of that name, in the container
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What it is for."""
+        return tuple(aim.target for aim in self.aims)
+
+    @property
+    def arch(self) -> Arch:
+        """The one of all targets."""
+        return self.targets[0].arch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,27 +102,37 @@ def identifier(target: Target) -> str:
     return f"{target.interpreter}-musllinux_{target.arch}"
 
 
-def configuration(order: Order) -> str:
-    """The configuration file, as text."""
-    arch = order.targets[0].arch
-    path = {"PATH": ":".join([*map(_literal, order.path), "$PATH"])} if order.path else {}
-    table = {
+def configuration(order: Order, program: str) -> str:
+    """The configuration file, as text; `program` is docker or podman."""
+    common = {
         "build": [identifier(target) for target in order.targets],
-        f"musllinux-{arch}-image": order.image,
+        f"musllinux-{order.arch}-image": order.image,
         "container-engine": {
-            "name": order.program,
+            "name": program,
             "create-args": [*order.create_args, "--env", f"{_SAFE_PATH}=1"],
             "disable-host-mount": True,
         },
         "build-frontend": "uv" if order.uv else "build",
         "dependency-versions": "latest",  # no constraints: they would be for what is in the folder of requirements
-        "environment": {name: _literal(value) for name, value in {_SAFE_PATH: "", **order.environment}.items()} | path,
-        "config-settings": {name: _texts(value) for name, value in order.config_settings.items()},
         "repair-wheel-command": f"python -I {order.take_wheel} {{wheel}} {{dest_dir}} {_LIBRARIES}",
         "audit-command": "",
     }
-    lines = [f"{name} = {toml_value(value)}" for name, value in table.items()]
-    return "\n".join(["[tool.cibuildwheel]", *lines, ""])
+    own = [_table("[[tool.cibuildwheel.overrides]]", _override(aim, order.path)) for aim in order.aims]
+    return "".join([_table("[tool.cibuildwheel]", common), *own])
+
+
+def _table(head: str, values: Mapping[str, object]) -> str:
+    return "\n".join([head, *(f"{name} = {toml_value(value)}" for name, value in values.items()), ""])
+
+
+def _override(aim: Aim, path: Sequence[str]) -> dict[str, object]:
+    environment = {name: _literal(value) for name, value in {_SAFE_PATH: "", **aim.environment}.items()}
+    environment["PATH"] = ":".join([*map(_literal, path), "$PATH"])
+    return {
+        "select": identifier(aim.target),
+        "environment": environment,
+        "config-settings": {name: _texts(value) for name, value in aim.config_settings.items()},
+    }
 
 
 def _literal(value: str) -> str:
@@ -165,7 +191,7 @@ class Cibuildwheel:
         """
         self.scratch.mkdir()
         file, out, libraries = (self.scratch / name for name in ("cibuildwheel.toml", "wheels", "libraries"))
-        file.write_text(configuration(order), encoding="utf-8")
+        file.write_text(configuration(order, self.oci.program), encoding="utf-8")
         code = self._run(order, job, file, out)
         if code:
             self._fetch(job, _WHEELS, out)
@@ -180,7 +206,7 @@ class Cibuildwheel:
     def _run(self, order: Order, job: str, file: Path, out: Path) -> int:
         """Run it to its end; the exit code."""
         command = [*_supervised(self.oci, job), *module_command("cibuildwheel", *_IMPORTED.split()), str(order.tree)]
-        command += ["--platform", "linux", "--archs", str(order.targets[0].arch)]
+        command += ["--platform", "linux", "--archs", str(order.arch)]
         command += ["--config-file", str(file), "--output-dir", str(out)]
         done = run(
             command,
