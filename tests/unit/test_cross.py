@@ -13,7 +13,6 @@ import pytest
 
 from wheelhouse_builder.engines.cross import interpreter, zig
 from wheelhouse_builder.engines.cross.backends import profile_for, profiles
-from wheelhouse_builder.engines.cross.engine import check_tag
 from wheelhouse_builder.engines.cross.interpreter import (
     HostPython,
     describe_target,
@@ -21,6 +20,7 @@ from wheelhouse_builder.engines.cross.interpreter import (
     tree_identity,
 )
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
+from wheelhouse_builder.engines.source import check_tag
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.project.build_system import read_build_system

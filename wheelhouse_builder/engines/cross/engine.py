@@ -10,9 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
-from wheelhouse_builder.artifact import Source, SourceTree, describe
+from wheelhouse_builder.artifact import Source, describe
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.cross.backends import Profile, profile_for, profiles_text
 from wheelhouse_builder.engines.cross.crates import prefetch_crates
@@ -39,8 +37,8 @@ from wheelhouse_builder.engines.cross.zig import (
     zig_caches,
     zig_version,
 )
-from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.project.build_system import read_build_system
+from wheelhouse_builder.engines.source import build_system_of, check_tag, given_settings, wants_rust
+from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.uv import resolve_build_requirements
@@ -97,7 +95,7 @@ class CrossEngine:
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target. Raises `JobError`, `MachineError` or `Cancelled`."""
-        system = _build_system(work.tree)
+        system = build_system_of(work.tree)
         profile = profile_for(system)
         recipe = self._recipe(work.source)
         host = self._host(work.target)
@@ -114,13 +112,13 @@ class CrossEngine:
             phase=work.phase,
         )
         variables = self._variables(work, profile, recipe, tools, described, prefixes)
-        uses_rust = self._wants_rust(work.tree, profile)
+        uses_rust = wants_rust(work.tree, system)
         if uses_rust:
             variables |= self._rust(work, tools, described, variables["PATH"])
         if self._has_network(work.source):
             variables |= {"CARGO_NET_OFFLINE": "false"}
         work.phase("build")
-        config_settings = {**recipe.config_settings_for(work.target, prefixes), **_given(work.source)}
+        config_settings = {**recipe.config_settings_for(work.target, prefixes), **given_settings(work.source)}
         if profile.meson:
             cross_file = work.scratch / "meson-cross.ini"
             cross_file.write_text(cross_file_text(work.target.arch), encoding="utf-8")
@@ -187,10 +185,6 @@ class CrossEngine:
             **{name: text.format_map(compilers) for name, text in profile.environment.items()},
             **recipe.environment_for(target, prefixes),
         }
-
-    @staticmethod
-    def _wants_rust(tree: Path, profile: Profile) -> bool:
-        return profile.rust or (tree / "Cargo.toml").is_file()
 
     def _rust(self, work: Work, tools: ZigTools, described: TargetPython, path: str) -> dict[str, str]:
         rust = self._toolchain(work)
@@ -265,30 +259,3 @@ class CrossEngine:
 
     def _lock(self, requirements: Collection[str], host: HostPython) -> str:
         return resolve_build_requirements(sorted(set(requirements)), host.path, self.resolving)
-
-
-def _build_system(tree: Path) -> BuildSystem:
-    if not any((tree / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        raise JobError("not a buildable source: it has no pyproject.toml and no setup.py")
-    return read_build_system(tree)
-
-
-def _given(source: Source) -> Mapping[str, str | Sequence[str]]:
-    """The config settings that a front end gave, as front ends hand them on: a repeated one is a list."""
-    given = source.config_settings if isinstance(source, SourceTree) else ()
-    return {name: list(values) if len(values) > 1 else values[0] for name, values in given}
-
-
-def check_tag(filename: str, target: Target) -> None:
-    """Refuse a raw wheel that the backend made for something else than the target. Raises `JobError`."""
-    try:
-        tags = parse_wheel_filename(filename)[-1]
-    except InvalidWheelFilename as error:
-        raise JobError(f"the build backend made {filename!r}, which is not the name of a wheel: {error}") from error
-    allowed = (target.linux_tag, "any", *target.platform_tags)
-    wrong = sorted({str(tag) for tag in tags if tag.platform not in allowed})
-    if wrong:
-        raise JobError(
-            f"the build backend made {filename}, which is not for {target}",
-            hint="it takes the platform from somewhere else than sysconfig; a recipe may help (docs: write a recipe)",
-        )
