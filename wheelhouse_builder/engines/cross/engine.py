@@ -30,9 +30,7 @@ from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
 from wheelhouse_builder.engines.cross.zig import (
     ZigTools,
-    ensure_zig,
-    is_warm,
-    warm,
+    warm_zig,
     wrappers_text,
     zig_caches,
     zig_version,
@@ -100,7 +98,7 @@ class CrossEngine:
         recipe = self._recipe(work.source)
         host = self._host(work.target)
         described = describe_target(work.target, host, self.cache, tree=self.target_trees.get(str(work.target)))
-        tools = self._tools(work)
+        tools = warm_zig(work.target.arch, self.cache, log=work.log, canceller=self.canceller, phase=work.phase)
         prefixes = ensure_libraries(
             recipe.libraries,
             tools,
@@ -115,8 +113,6 @@ class CrossEngine:
         uses_rust = wants_rust(work.tree, system)
         if uses_rust:
             variables |= self._rust(work, tools, described, variables["PATH"])
-        if self._has_network(work.source):
-            variables |= {"CARGO_NET_OFFLINE": "false"}
         work.phase("build")
         config_settings = {**recipe.config_settings_for(work.target, prefixes), **given_settings(work.source)}
         if profile.meson:
@@ -147,13 +143,6 @@ class CrossEngine:
                 hint=f"`whb doctor --install --python {target.python_version}` gets one",
             )
         return host
-
-    def _tools(self, work: Work) -> ZigTools:
-        tools = ensure_zig(work.target.arch, self.cache)
-        if not is_warm(tools):
-            work.phase("zig: first use, compiling its libraries")
-            warm(tools, log=work.log, canceller=self.canceller)
-        return tools
 
     def _variables(
         self,
@@ -187,8 +176,8 @@ class CrossEngine:
         }
 
     def _rust(self, work: Work, tools: ZigTools, described: TargetPython, path: str) -> dict[str, str]:
-        rust = self._toolchain(work)
-        cargo_home = self.cache / "cargo"
+        rust, network = self._toolchain(work), self._has_network(work.source)
+        cargo_home = (work.scratch if network else self.cache) / "cargo"  # one of its own is writable in the sandbox
         work.phase("crates")
         prefetch_crates(
             work.tree,
@@ -201,6 +190,7 @@ class CrossEngine:
         remap = {str(work.tree): ".", str(cargo_home): "/cargo", str(rust.own_sysroot): "/rust"}
         return {
             **rust_environment(rust, tools, cargo_home=cargo_home, remap=remap, path=path),
+            **({"CARGO_NET_OFFLINE": "false"} if network else {}),
             "CARGO_BUILD_JOBS": str(self.jobs),
             "PYO3_CROSS_LIB_DIR": str(described.library),
             "PYO3_CROSS_PYTHON_VERSION": work.target.python_version,

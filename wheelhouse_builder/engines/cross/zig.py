@@ -22,7 +22,7 @@ from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from wheelhouse_builder.target import Arch
 
@@ -237,6 +237,18 @@ def warm(tools: ZigTools, *, log: Path, canceller: Canceller) -> None:
             environment = base_environment(tools.environment)
             run(argv, env=environment, log=log, canceller=canceller, what=f"zig: a first {what} for {tools.arch}")
         write_atomically(_warm_marker(tools), b"")
+
+
+def warm_zig(arch: Arch, cache: Path, *, log: Path, canceller: Canceller, phase: Callable[[str], None]) -> ZigTools:
+    """zig's tools for an architecture, warm; `phase` is told where that takes minutes.
+
+    Raises `MachineError` without zig, `JobError`, `Cancelled`.
+    """
+    tools = ensure_zig(arch, cache)
+    if not is_warm(tools):
+        phase("zig: first use, compiling its libraries")
+        warm(tools, log=log, canceller=canceller)
+    return tools
 
 
 def _warm_marker(tools: ZigTools) -> Path:
