@@ -66,14 +66,12 @@ def provide_requirements(
 ) -> BuildRequirements:
     """Have all that building a source takes in `scratch/wheels`; a `build_lock` of an earlier build is honoured.
 
-    For several targets of one source it is called once for each, with one `scratch` and each target's own `build_lock`:
-    the folder is the same, and the installer takes of it what fits. A backend that may ask for more by
-    `get_requires_for_build_wheel` is asked on this machine, in the sandbox; if it fails here, it is for the container to
-    say what is missing.
+    A backend that may ask for more by `get_requires_for_build_wheel` is asked on this machine, in the sandbox; if it
+    fails here, it is for the container to say what is missing.
     Raises `ResolveError`, `JobError`, `DownloadError`, `MachineError`, `Cancelled`.
     """
     folder = work.scratch / "wheels"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     provider = _Provider(work=work, resolving=resolving, downloads=downloads, folder=folder)
     if work.build_lock is None:
         lock = _NEXT.join(provider.for_source(work.tree, system, config_settings))
@@ -118,7 +116,7 @@ class _Provider:
         yield from self.for_source(tree, read_build_system(tree), {})
 
     def _unpack(self, archive: Path) -> Path:
-        place = self.work.scratch / "requirements" / f"{self.work.target.interpreter}-{len(self.sources)}"
+        place = self.work.scratch / "requirements" / f"{len(self.sources)}"
         place.mkdir(parents=True)
         tree = unpack_sdist(archive, place)
         self.sources.append(tree)
