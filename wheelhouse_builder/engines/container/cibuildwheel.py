@@ -8,6 +8,7 @@ is the same for all engines; in its place the wheel is taken as it is, with the 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 from dataclasses import dataclass
 from importlib import resources
@@ -114,7 +115,7 @@ def configuration(order: Order, program: str) -> str:
         },
         "build-frontend": "uv" if order.uv else "build",
         "dependency-versions": "latest",  # no constraints: they would be for what is in the folder of requirements
-        "repair-wheel-command": f"python -I {order.take_wheel} {{wheel}} {{dest_dir}} {_LIBRARIES}",
+        "repair-wheel-command": f"python -I {shlex.quote(str(order.take_wheel))} {{wheel}} {{dest_dir}} {_LIBRARIES}",
         "audit-command": "",
     }
     own = [_table("[[tool.cibuildwheel.overrides]]", _override(aim, order.path)) for aim in order.aims]
