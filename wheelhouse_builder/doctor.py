@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.engines.container import binfmt, preflight
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
 from wheelhouse_builder.engines.cross.install import install_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wheelhouse_builder.events import Listener
+    from wheelhouse_builder.oci import Oci
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.settings import Settings
-    from wheelhouse_builder.target import Arch
+    from wheelhouse_builder.target import Arch, Target
 
 _BUILD_EXTRA = "pip install 'wheelhouse-builder[build]'"
 _DISTRIBUTIONS = (
@@ -48,6 +50,7 @@ _PROGRAMS = {"make": "builds C libraries", "perl": "configures OpenSSL"}
 _DEBIAN_RUST = (("rustc-web", "cargo-web", "rust-web-src"), ("rustc", "cargo", "rust-src"))
 _GIB = 1 << 30
 _LEAST_SPACE, _GOOD_SPACE = 1 * _GIB, 5 * _GIB
+_GOOD_STORE = 2 * _GIB
 
 
 class State(StrEnum):
@@ -84,6 +87,8 @@ def _look(settings: Settings) -> Iterator[Finding]:
     yield from (_program(name, purpose) for name, purpose in _PROGRAMS.items())
     yield _sandbox()
     yield from _alpine(settings)
+    if settings.engine == "container":
+        yield from _containers(settings)
 
 
 def _ok(name: str, detail: str) -> Finding:
@@ -205,6 +210,35 @@ def _alpine(settings: Settings) -> Iterator[Finding]:
             yield _ok(name, found.name)
 
 
+def _containers(settings: Settings) -> Iterator[Finding]:
+    answering: set[Oci] = set()
+    for oci in dict.fromkeys(preflight.service_for(arch, settings.container) for arch in _archs(settings)):
+        try:
+            yield _ok(oci.name, preflight.require_service(oci))
+            answering.add(oci)
+        except MachineError as error:
+            yield _missing(oci.name, error.message, error.hint or "")
+    for target in settings.targets:
+        if preflight.service_for(target.arch, settings.container) in answering:
+            yield _container(settings, target)
+
+
+def _container(settings: Settings, target: Target) -> Finding:
+    name = f"container, Python {target.python_version}, {target.arch.docker}"
+    try:
+        place = preflight.prepare(settings.container, target, pull=False)
+    except MachineError as error:
+        to_be_had = isinstance(error, preflight.NoImageError) or _is_emulation_of_here(error, target.arch, settings)
+        return _missing(name, error.message, error.hint or "", installable=to_be_had)
+    if place.free < _GOOD_STORE:
+        return _limited(name, place.told, place.oci.how_to_make_room())
+    return _ok(name, place.told)
+
+
+def _is_emulation_of_here(error: MachineError, arch: Arch, settings: Settings) -> bool:
+    return isinstance(error, preflight.NoEmulationError) and arch not in settings.container.hosts
+
+
 def _archs(settings: Settings) -> tuple[Arch, ...]:
     return tuple(dict.fromkeys(settings.archs))
 
@@ -217,7 +251,10 @@ def install(settings: Settings, *, listener: Listener, canceller: Canceller) -> 
     log = settings.cache / "logs" / "doctor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     installer = _Installer(settings=settings, listener=listener, canceller=canceller, log=log)
-    for step in (installer.programs, installer.pythons, installer.rust, installer.zig):
+    steps = [installer.programs, installer.pythons, installer.rust, installer.zig]
+    if settings.engine == "container":
+        steps += [installer.containers]
+    for step in steps:
         try:
             step()
         except WhbError as error:
@@ -268,6 +305,28 @@ class _Installer:
             if not zig.is_warm(tools):
                 self._tell(f"warming zig for {arch.docker}, minutes, once")
                 zig.warm(tools, log=self.log, canceller=self.canceller)
+
+    def containers(self) -> None:
+        """The images, and QEMU for those of an architecture that this machine does not run."""
+        for target in self.settings.targets:
+            try:
+                self._prepare(target)
+            except preflight.NoEmulationError as error:
+                if not _is_emulation_of_here(error, target.arch, self.settings):
+                    raise
+                self._register(target.arch)
+                self._prepare(target)
+
+    def _prepare(self, target: Target) -> None:
+        preflight.prepare(self.settings.container, target, pull=True, canceller=self.canceller)
+
+    def _register(self, arch: Arch) -> None:
+        if binfmt.interpreter(arch) is None:
+            self._apt_update()
+            self._apt_install([binfmt.PACKAGE])
+        if not binfmt.is_registered(arch):  # the package may have done it
+            self._tell(f"registering QEMU for {arch.docker}")
+            binfmt.register(arch)
 
     def _standard_libraries(self) -> None:
         found = rust.find_rust(self.settings.cache)

@@ -34,14 +34,18 @@ _ABOUT = {
     "podman": ("info", "--format", "{{.Version.Version}} {{.Host.Arch}}"),
 }
 # What the clients say (docker 20.10 and 28, podman 4.3), what it means, and what to do. The first that is found holds.
-_NOT_LET_IN = re.compile(r"permission denied.{0,120}(?:docker|podman)|(?:docker|podman).{0,200}permission denied", re.S)
+_NOT_LET_IN = re.compile(
+    r"permission denied while trying to connect to the docker|(?:docker|podman)\.sock: connect: permission denied",
+    re.IGNORECASE,
+)
 _NO_CONTEXT = re.compile(r"unable to resolve docker endpoint|context \S+ (?:does not exist|not found)")
-_NO_SSH = re.compile(r"command \[ssh .*stderr=(?P<said>[^\n]*)|(?P<said2>ssh: handshake failed[^\n]*)", re.S)
+_NO_SSH = re.compile(r"command \[ssh .*?stderr=(?P<said>[^\n]*)", re.DOTALL)
 _NO_ANSWER = re.compile(
     r"Cannot connect to the Docker daemon|failed to connect to the docker API|Is the docker daemon running"
     r"|error during connect|[Cc]annot connect to Podman|unable to connect to Podman"
 )
 _FULL = re.compile(r"no space left on device", re.IGNORECASE)
+_NO_LIMITS = re.compile(r"error setting rlimit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,16 +163,21 @@ class Oci:
         if _NO_CONTEXT.search(said):
             return MachineError(f"there is no docker context {self.host!r}", hint="`docker context ls` lists them")
         if found := _NO_SSH.search(said):
-            why = (found["said"] or found["said2"]).strip()
-            return MachineError(f"{self.name} cannot be reached: {why}", hint=self._how_to_start_it())
+            return MachineError(f"{self.name} cannot be reached: {found['said'].strip()}", hint=self._how_to_start_it())
         if _NOT_LET_IN.search(said):
             return MachineError(f"{self.name} does not let this user in: {_last(said)}", hint=self._how_to_be_let_in())
         if _NO_ANSWER.search(said):
             return MachineError(f"{self.name} does not answer: {_last(said)}", hint=self._how_to_start_it())
         if _FULL.search(said):
-            hint = f"`{self.program} system df` says what takes it, `{self.program} image prune` makes room"
-            return MachineError(f"there is no space left in the store of {self.name}", hint=hint)
+            return MachineError(f"there is no space left in the store of {self.name}", hint=self.how_to_make_room())
+        if _NO_LIMITS.search(said):
+            hint = "set lower default_ulimits in containers.conf (CONTAINERS_CONF names the file)"
+            return MachineError(f"{self.name} may not raise limits here: {_last(said)}", hint=hint)
         return None
+
+    def how_to_make_room(self) -> str:
+        """What a user does where the store of the service is full."""
+        return f"`{self.program} system df` says what takes it, `{self.program} image prune` makes room"
 
     def _how_to_get_it(self) -> str:
         other = {"docker": "podman", "podman": "docker"}[self.program]
@@ -182,8 +191,9 @@ class Oci:
 
     def _how_to_start_it(self) -> str:
         if self.host.startswith("ssh://"):
-            address = self.host.removeprefix("ssh://").partition("/")[0]
-            return f"`ssh {address} {self.program} version` must work without a question"
+            address, _, port = self.host.removeprefix("ssh://").partition("/")[0].partition(":")
+            command = f"ssh {address}{f' -p {port}' if port else ''} {self.program} version"
+            return f"`{command}` must work without a question"
         if self.host:
             return f"is it running there? `{self.program} info` under the same host tells more"
         return {"docker": "`sudo systemctl start docker`", "podman": "`podman info` tells more"}[self.program]

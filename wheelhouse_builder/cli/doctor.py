@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     parser.add_argument("--install", action="store_true", help="get what is missing")
-    add_settings(parser, (*TARGETS, "wheelhouse", "cache-dir"))
+    add_settings(parser, (*TARGETS, "engine", "wheelhouse", "cache-dir"))
 
 
 def execute(invocation: Invocation) -> int:

@@ -32,9 +32,18 @@ for python in /opt/python/*; do if [ -x "$python/bin/python" ]; then echo "pytho
 for program in cc cargo; do if command -v "$program" >/dev/null; then echo "program $program"; fi; done
 if [ -f {_SEEN}/seen ]; then echo "shares files"; fi
 df -Pk / | while read -r device size used free rest; do echo "free $free"; done"""
+# As runc and crun say it when the very first program of an image cannot be started. Without the flag F the kernel looks
+# for QEMU in the image.
 _NO_EXEC = re.compile(r"exec format error", re.IGNORECASE)
-_NO_INTERPRETER = re.compile(r"exec .*/bin/sh.*no such file or directory", re.IGNORECASE)
-# As docker, podman and their OCI runtimes say it when the very first program of the image cannot be started.
+_NO_INTERPRETER = re.compile(r"exec (?:user|container) process.*no such file|exec /bin/sh: no such file", re.IGNORECASE)
+
+
+class NoImageError(MachineError):
+    """The image is not there."""
+
+
+class NoEmulationError(MachineError):
+    """The service runs no programs of a foreign architecture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,38 +63,35 @@ class Place:
     free: int  # bytes in the service's store
 
     @property
-    def name(self) -> str:
-        """For people: `docker at ssh://pi, whb-test/musllinux:arm64`."""
-        return f"{self.oci.name}, {self.image}"
+    def told(self) -> str:
+        """For people, in one line."""
+        run = "emulated" if self.emulated else "native"
+        return f"{self.oci.name} {self.version}, {self.image}: {run}, {self.free / (1 << 30):.1f} GiB free"
 
 
 def prepare(settings: ContainerSettings, target: Target, *, pull: bool, canceller: Canceller | None = None) -> Place:
     """Where wheels for the target are built. An image that is not there is pulled if `pull` is true.
 
-    The answer of each architecture and image is remembered in this process, also a bad one.
+    What is found for an architecture and an image is remembered in this process.
     Raises `MachineError` for whatever is missing, and `UsageError` for a host that the program cannot have.
     """
-    oci = _service(settings, target.arch)
+    oci = service_for(target.arch, settings)
     question = (oci, image_for(target, settings), target.arch, pull)
     with _locks[question]:
         if question not in _answers:
-            try:
-                _answers[question] = _look(*question, canceller)
-            except MachineError as error:
-                _answers[question] = error
-    answer = _answers[question]
-    if isinstance(answer, MachineError):
-        raise MachineError(answer.message, hint=answer.hint)
-    _require_python(answer, target)
-    return answer
+            _answers[question] = _look(*question, canceller)
+    place = _answers[question]
+    _require_python(place, target)
+    return place
 
 
 _Question = tuple[Oci, str, "Arch", bool]
-_answers: dict[_Question, Place | MachineError] = {}
+_answers: dict[_Question, Place] = {}
 _locks: defaultdict[_Question, threading.Lock] = defaultdict(threading.Lock)
 
 
-def _service(settings: ContainerSettings, arch: Arch) -> Oci:
+def service_for(arch: Arch, settings: ContainerSettings) -> Oci:
+    """What runs containers of the architecture. Raises `UsageError` for a host that podman cannot have."""
     host = settings.hosts.get(arch, "")
     if settings.engine == "podman" and host and "://" not in host:
         raise UsageError(
@@ -96,8 +102,7 @@ def _service(settings: ContainerSettings, arch: Arch) -> Oci:
 
 
 def _look(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | None) -> Place:
-    version = oci.version()
-    _require_version(oci, version)
+    version = require_service(oci)
     image_id = _image_id(oci, image, arch, pull, canceller)
     emulated = oci.architecture() is not arch
     facts = _facts(oci, image, image_id, arch, emulated, canceller)
@@ -118,7 +123,9 @@ def _look(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | N
     return place
 
 
-def _require_version(oci: Oci, version: str) -> None:
+def require_service(oci: Oci) -> str:
+    """The version of a service that answers and is new enough. Raises `MachineError`."""
+    version = oci.version()
     found = re.match(r"(\d+)\.(\d+)", version)
     oldest = _OLDEST[oci.program]
     if found and (int(found[1]), int(found[2])) < oldest:
@@ -127,6 +134,7 @@ def _require_version(oci: Oci, version: str) -> None:
             f"{oci.name} {version} is too old: cibuildwheel wants {wanted}",
             hint=f"install {oci.program} {wanted} or later",
         )
+    return version
 
 
 def _image_id(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | None) -> str:
@@ -134,12 +142,12 @@ def _image_id(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller
         return identity
     how = f"`{oci.program} pull --platform linux/{arch.docker} {image}`"
     if not pull:
-        raise MachineError(f"{oci.name} has no image {image} for {arch.docker}", hint=f"{how} gets it")
+        raise NoImageError(f"{oci.name} has no image {image} for {arch.docker}", hint=f"{how} gets it")
     try:
         oci.pull(image, arch, canceller)
     except JobError as error:
         reason = error.tail.splitlines()[-1].strip() if error.tail else error.message
-        raise MachineError(
+        raise NoImageError(
             f"{oci.name} has no image {image} for {arch.docker} and cannot get it: {reason}",
             hint=f"{how} must work here; container.images names another image",
         ) from error
@@ -191,7 +199,7 @@ def _why_not(oci: Oci, image: str, arch: Arch, emulated: bool, error: JobError) 
     where = f" on {oci.host}" if oci.host else ""
     how = f"`{oci.program} run --privileged --rm tonistiigi/binfmt --install {arch.docker}`"
     here = "" if oci.host else "`whb doctor --engine container --install`, or "
-    return MachineError(
+    return NoEmulationError(
         f"{oci.name} runs no programs of {arch.docker}: QEMU is not registered with binfmt_misc and the flag F{where}",
         hint=f"{here}{how}{where}; or name a machine that runs {arch.docker}: container.hosts",
     )
@@ -206,7 +214,7 @@ def _require_fit(place: Place, machines: list[str]) -> None:
     if place.free < _LEAST_SPACE:
         raise MachineError(
             f"the store of {place.oci.name} has only {place.free >> 20} MiB left",
-            hint=f"`{place.oci.program} system df` says what takes it, `{place.oci.program} image prune` makes room",
+            hint=place.oci.how_to_make_room(),
         )
 
 
