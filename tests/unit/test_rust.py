@@ -239,7 +239,7 @@ def environment(machine: Machine, arch: Arch = Arch.AARCH64) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _zigbuild(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_cargo_zigbuild", lambda: "/venv/bin/cargo-zigbuild")
+    monkeypatch.setattr(module, "cargo_zigbuild", lambda: "/venv/bin/cargo-zigbuild")
 
 
 def test_the_environment_makes_cargo_build_for_the_target(machine: Machine) -> None:

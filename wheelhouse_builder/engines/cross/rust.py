@@ -240,8 +240,22 @@ def _vendored(rust: Rust) -> list[str]:
 # What a build needs
 
 
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """A container on this machine's kernel: the host's compilers are not there for what runs natively."""
+
+    zigbuild: Path  # cargo-zigbuild, by which zig stands for them
+    loader: Path  # the host's dynamic linker, its libraries beside it
+
+
 def rust_environment(
-    rust: Rust, tools: ZigTools, *, cargo_home: Path, remap: Mapping[str, str], path: str
+    rust: Rust,
+    tools: ZigTools,
+    *,
+    cargo_home: Path,
+    remap: Mapping[str, str],
+    path: str,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, str]:
     """The environment that makes cargo, rustc, cc-rs, setuptools-rust and maturin build for the tools' architecture.
 
@@ -253,7 +267,7 @@ def rust_environment(
             f"Rust {rust.version} has no standard library for {tools.arch.rust_triple}", hint=_INSTALL_HINT
         )
     triple = tools.arch.rust_triple
-    folder = _wrappers(rust, tools)
+    folder = _wrappers(rust, tools, elsewhere)
     flags = ["-C", "target-feature=-crt-static"]  # a cdylib for musl is else refused (PyO3#1109)
     flags += [f"--remap-path-prefix={path}={name}" for path, name in remap.items()]
     host, key = rust.host.replace("-", "_"), triple.replace("-", "_")
@@ -277,10 +291,14 @@ def rust_environment(
     }
 
 
-def _wrappers(rust: Rust, tools: ZigTools) -> Path:
-    wrapper = shlex.quote(_cargo_zigbuild())
+def _wrappers(rust: Rust, tools: ZigTools, elsewhere: Elsewhere | None) -> Path:
+    wrapper = shlex.quote(str(elsewhere.zigbuild) if elsewhere else cargo_zigbuild())
     zig_host = f"{wrapper} zig {{}} -- -target {rust.host.split('-', 1)[0]}-linux-gnu"
     host_c, host_cxx = shutil.which("gcc") or shutil.which("cc"), shutil.which("g++") or shutil.which("c++")
+    if elsewhere:
+        host_c = host_cxx = None
+        loader, libraries = shlex.quote(str(elsewhere.loader)), shlex.quote(str(elsewhere.loader.parent))
+        zig_host += f" -Wl,--dynamic-linker={loader} -Wl,-rpath,{libraries}"
     sysroot = rust.sysroot if _has_std(rust.sysroot, tools.arch) else rust.own_sysroot
     files = {
         "cargo": _PROGRAM.format(program=shlex.quote(str(rust.cargo))),
@@ -297,7 +315,8 @@ def _wrappers(rust: Rust, tools: ZigTools) -> Path:
     return folder
 
 
-def _cargo_zigbuild() -> str:
+def cargo_zigbuild() -> str:
+    """Where cargo-zigbuild is. Raises `MachineError` if it is not installed."""
     beside = Path(sysconfig.get_path("scripts")) / "cargo-zigbuild"
     found = str(beside) if beside.is_file() else shutil.which("cargo-zigbuild")
     if found is None:
