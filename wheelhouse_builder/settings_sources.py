@@ -197,7 +197,7 @@ class _Reader:
         if option.kind.by_key:
             pairs: dict[object, object] = dict(cast("list[tuple[object, object]]", parsed))
             if len(pairs) < len(parsed):
-                self.problems.append(f"{place}: one of them is there twice: {', '.join(items)}")
+                self.problems.append(f"{place}: one architecture is there twice")
             values[option.name] = (pairs, origin)
         else:
             values[option.name] = (_without_repeats(parsed) if option.kind.many else parsed[0], origin)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings, value_of
+from wheelhouse_builder.settings.container import ContainerSettings
 from wheelhouse_builder.settings_sources import load_settings
 from wheelhouse_builder.target import Arch, Target
 
@@ -106,7 +107,7 @@ def test_package_and_target_tables(tmp_path: Path) -> None:
 
 
 def test_tables_of_other_commands_are_accepted(tmp_path: Path) -> None:
-    load(tmp_path, '[serve]\nport = 1\n[refresh]\nmin-age = "3 days"\n[container]\nengine = "podman"\n')
+    load(tmp_path, '[serve]\nport = 1\n[refresh]\nmin-age = "3 days"\n')
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
@@ -228,6 +229,61 @@ def test_the_access_log_is_relative_to_the_file(tmp_path: Path) -> None:
 )
 def test_what_the_server_does_not_take(tmp_path: Path, key: str, value: str, problem: str) -> None:
     assert problem in problems(tmp_path, f"[serve]\n{key} = {value}\n")
+
+
+# containers
+
+CONTAINER = """[container]
+engine = "podman"
+accelerate = false
+images = { amd64 = "host:5000/a/b@sha256:12", aarch64 = "local:tag" }
+[container.hosts]
+arm64 = "ssh://builder@pi"
+"""
+
+
+def test_images_and_hosts_are_tables_by_architecture(tmp_path: Path) -> None:
+    settings = load(tmp_path, CONTAINER)
+    assert settings.container == ContainerSettings(
+        engine="podman",
+        accelerate=False,
+        images={Arch.X86_64: "host:5000/a/b@sha256:12", Arch.AARCH64: "local:tag"},
+        hosts={Arch.AARCH64: "ssh://builder@pi"},
+    )
+    assert load(tmp_path, show_settings(settings)) == settings
+
+
+def test_a_variable_has_such_a_table_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "whb.toml").write_text(CONTAINER, encoding="utf-8")
+    settings = load_with({"WHB_CONTAINER_HOSTS": "amd64=tcp://10.0.0.7:2376, arm64=pi"}, tmp_path)
+    assert settings.container.hosts == {Arch.X86_64: "tcp://10.0.0.7:2376", Arch.AARCH64: "pi"}
+    assert settings.origin(OPTIONS["container.hosts"]) == "WHB_CONTAINER_HOSTS"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('engine = "buildah"', "container.engine: 'buildah' is none of docker, podman"),
+        ('images = ["a"]', "container.images must be a table of strings, not ['a']"),
+        ("images = { arm64 = 1 }", "container.images must be a table of strings"),
+        ('images = { riscv64 = "a" }', "container.images: unknown architecture 'riscv64'"),
+        ('images = { arm64 = "--privileged" }', "container.images: '--privileged' is not the name of an image"),
+        ('images = { arm64 = "a b" }', "container.images: 'a b' is not the name of an image"),
+        ('images = { arm64 = "a", aarch64 = "b" }', "container.images: one architecture is there twice"),
+        ('hosts = { arm64 = "http://pi" }', "container.hosts: 'http://pi' is not a container host"),
+        ('hosts = { arm64 = "ssh://-oProxyCommand=x" }', "is not a container host"),
+        ('hosts = { arm64 = "-H" }', "container.hosts: '-H' is not a container host"),
+        ('hosts = { arm64 = "" }', "container.hosts: '' is not a container host"),
+        ('host = "ssh://pi"', "unknown setting 'container.host' (did you mean container.hosts?)"),
+    ],
+)
+def test_what_the_container_engine_does_not_take(tmp_path: Path, line: str, problem: str) -> None:
+    assert problem in problems(tmp_path, f"[container]\n{line}\n")
+
+
+def test_a_variable_without_an_architecture(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="WHB_CONTAINER_HOSTS: 'pi' names no architecture"):
+        load_with({"WHB_CONTAINER_HOSTS": "pi"}, tmp_path)
 
 
 # the build-backend wrapper
