@@ -63,10 +63,15 @@ class Place:
     free: int  # bytes in the service's store
 
     @property
+    def name(self) -> str:
+        """For people: `whb-test/musllinux:arm64 in docker at ssh://pi`."""
+        return f"{self.image} in {self.oci.name}"
+
+    @property
     def told(self) -> str:
         """For people, in one line."""
         run = "emulated" if self.emulated else "native"
-        return f"{self.oci.name} {self.version}, {self.image}: {run}, {self.free / (1 << 30):.1f} GiB free"
+        return f"{self.name}: {run}, {self.free / (1 << 30):.1f} GiB free"
 
 
 def prepare(settings: ContainerSettings, target: Target, *, pull: bool, canceller: Canceller | None = None) -> Place:
