@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.admission import admit_all
 from wheelhouse_builder.builds import Builds
+from wheelhouse_builder.engines.container.engine import ContainerEngine
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
-from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from wheelhouse_builder.artifact import SourceTree
+    from wheelhouse_builder.engines.base import Engine
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
@@ -99,8 +100,6 @@ class _Run:
 
     @classmethod
     def of(cls, settings: Settings, listener: Listener, canceller: Canceller) -> _Run:
-        if settings.engine != "cross":
-            raise UsageError(f"the engine {settings.engine!r} is not there yet", hint="use --engine cross")
         check_tables(settings.package_tables)
         requirements = with_members(
             read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
@@ -158,7 +157,7 @@ class _Run:
     def build(self, selections: Mapping[Target, list[Selection]], *, locks: bool = True) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan(selections)
-        if plan.of(Action.BUILD) and not sandbox().files:
+        if self.settings.engine == "cross" and plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
             self.listener(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
@@ -191,15 +190,6 @@ class _Run:
 
 
 def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse) -> Pipeline:
-    engine = CrossEngine(
-        cache=settings.cache,
-        jobs=settings.jobs,
-        canceller=resolving.canceller,
-        listener=resolving.listener,
-        resolving=replace(resolving, format_control=FormatControl()),  # what is asked for speaks not of build tools
-        target_trees=settings.cross.target_trees,
-        package_tables=settings.package_tables,
-    )
     downloads = Downloads(
         settings.cache,
         offline=settings.offline,
@@ -208,7 +198,7 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
         credentials=credentials_for(index_urls(resolving.indexes)),
     )
     return Pipeline(
-        engine=engine,
+        engine=_engine(settings, resolving, downloads),
         downloads=downloads,
         builds=Builds(settings.cache),
         cache=settings.cache,
@@ -216,6 +206,20 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
         musl_floor=settings.musl_floor or DEFAULT_FLOOR,
         canceller=resolving.canceller,
     )
+
+
+def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads) -> Engine:
+    common: dict[str, Any] = {
+        "cache": settings.cache,
+        "jobs": settings.jobs,
+        "canceller": resolving.canceller,
+        "listener": resolving.listener,
+        "resolving": replace(resolving, format_control=FormatControl()),  # what is asked for speaks not of build tools
+        "package_tables": settings.package_tables,
+    }
+    if settings.engine == "container":
+        return ContainerEngine(downloads=downloads, settings=settings.container, **common)
+    return CrossEngine(target_trees=settings.cross.target_trees, **common)
 
 
 def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, list[str]]:

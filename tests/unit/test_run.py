@@ -19,7 +19,7 @@ from tests.wheels import ANY, make_wheel
 from wheelhouse_builder import pipeline, run, tasks
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
-from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError, UsageError
+from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.process import Canceller
@@ -550,9 +550,12 @@ def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) ->
     assert len(world.engine.built) == 1
 
 
-def test_another_engine_is_not_there_yet(world: World) -> None:
-    with pytest.raises(UsageError, match="the engine 'container' is not there yet"):
-        world.build(engine="container")
+def test_the_engine_is_the_one_of_the_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = FakeEngine(name="container")
+    monkeypatch.setattr(run, "ContainerEngine", lambda **settings: other)
+    world.offer_sdist()
+    assert only(world.build(engine="container")).engine == "container"
+    assert (len(other.built), len(world.engine.built)) == (1, 0)
 
 
 def test_every_task_is_told_and_timed(world: World) -> None:

