@@ -1,0 +1,186 @@
+"""Container services of the tests' own, beside that of the machine: a docker elsewhere, its SSH, one without QEMU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.integration.docker import DOCKER
+from tests.integration.serve import wait_until
+from tests.integration.web import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dockerd:
+    """A docker service of our own."""
+
+    host: str  # "tcp://127.0.0.1:1234"
+    data: Path  # its store, in a mount namespace of its own
+    pid: int
+
+    def client(self, *arguments: str) -> str:
+        """What docker's client says there; fails with all it said."""
+        done = subprocess.run(
+            [DOCKER, "--host", self.host, *arguments], capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    def load(self, image: str) -> None:
+        """Give it an image of the machine's docker."""
+        with subprocess.Popen([DOCKER, "save", image], stdout=subprocess.PIPE) as saving:
+            subprocess.run([DOCKER, "--host", self.host, "load"], stdin=saving.stdout, check=True, capture_output=True)
+
+    @property
+    def left(self) -> tuple[str, str]:
+        """Containers and volumes that are there."""
+        return self.client("ps", "--all", "--quiet"), self.client("volume", "ls", "--quiet")
+
+
+@contextlib.contextmanager
+def dockerd(*, hidden: Sequence[Path] = (), store_bytes: int | None = None) -> Iterator[Dockerd]:
+    """A second docker daemon, without network for its containers; gone at the end with all that it held.
+
+    The folders `hidden` are empty for it, as on another machine. Its store may be limited to some bytes.
+    """
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whb-dockerd-", dir="/var/tmp")))
+        data = folder / "data"
+        data.mkdir()
+        mounts = [f"mount -t tmpfs tmpfs '{path}'" for path in hidden]
+        mounts += [f"mount -t tmpfs -o size={store_bytes} tmpfs {data}"] if store_bytes else []
+        command = [
+            *("exec", "dockerd", "--host", f"tcp://127.0.0.1:{port}", "--tls=false"),
+            *("--data-root", str(data), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")),
+            *("--containerd-namespace", "whb-test", "--containerd-plugins-namespace", "whb-test-plugins"),
+            *("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
+        ]
+        script = "\n".join(["set -e", "mount --make-rprivate /", *mounts, " ".join(command)])
+        log = stack.enter_context((folder / "log").open("wb"))
+        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=log, stderr=log)
+        stack.callback(_stop, process)
+        made = Dockerd(host=f"tcp://127.0.0.1:{port}", data=data, pid=process.pid)
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "log").read_text()
+            asked = [DOCKER, "--host", made.host, "version"]
+            return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+        wait_until(answers, "the second dockerd")
+        yield made
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def ssh_to(service: Dockerd, folder: Path) -> Iterator[Mapping[str, str]]:
+    """An SSH server in front of a docker service: the `host`, and the PATH under which clients know it.
+
+    What a user has in ~/.ssh stands in a configuration that a wrapper first on PATH gives to the real client.
+    """
+    folder.chmod(0o755)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    port = free_port()
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        f"PidFile {folder}/sshd.pid\nUsePAM no\nPasswordAuthentication no\nStrictModes no\nPermitRootLogin yes\n"
+        f"SetEnv DOCKER_HOST={service.host}\n"
+    )
+    known = f"[127.0.0.1]:{port} " + (folder / "host.pub").read_text()
+    (folder / "known_hosts").write_text(known)
+    (folder / "ssh_config").write_text(
+        f"IdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known_hosts\nBatchMode yes\n"
+    )
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
+    (programs / "ssh").chmod(0o755)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd has nothing in while it separates privileges
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"], stdout=log, stderr=log)
+        try:
+            wait_until(lambda: b"listening on" in (folder / "log").read_bytes(), "the SSH server")
+            yield {"host": f"ssh://root@127.0.0.1:{port}", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        finally:
+            _stop(process)
+
+
+# In a user namespace of its own with a mount namespace, and all users mapped: what `unshare` does only with newuidmap.
+# The file system binfmt_misc that is mounted there is another one than the machine's, and empty (Linux 6.7 and later).
+_WITHOUT_QEMU = """
+import ctypes, os, sys
+ready, go = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x10000000 | 0x00020000):
+        sys.exit(f"unshare: {os.strerror(ctypes.get_errno())}")
+    os.write(ready[1], b"x")
+    os.read(go[0], 1)
+    folder = b"/proc/sys/fs/binfmt_misc"
+    if libc.mount(b"binfmt_misc", folder, b"binfmt_misc", 0, None):
+        sys.exit(f"mount: {os.strerror(ctypes.get_errno())}")
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.read(ready[0], 1)
+for name in ("uid_map", "gid_map"):
+    with open(f"/proc/{child}/{name}", "w") as file:
+        file.write("0 0 65536")
+os.write(go[1], b"x")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def without_qemu(argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a program where no QEMU is registered, and where it may register one, whatever this machine has."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [sys.executable, "-c", _WITHOUT_QEMU, *argv], capture_output=True, text=True, check=False, **options
+    )
+
+
+@contextlib.contextmanager
+def podman_with(image: str) -> Iterator[dict[str, str]]:
+    """A podman with a store of its own, in it an image of the machine's docker; its variables, the whole environment.
+
+    It keeps to the limits that the tests have: to raise them is not allowed everywhere.
+    """
+    with tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp") as name:
+        environ = {**os.environ, **_podman_variables(Path(name))}
+        with subprocess.Popen([DOCKER, "save", image], stdout=subprocess.PIPE) as saving:
+            load = ["podman", "load", "--quiet"]
+            subprocess.run(load, stdin=saving.stdout, env=environ, check=True, capture_output=True)
+        yield environ
+
+
+def _podman_variables(folder: Path) -> dict[str, str]:
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/store"\nrunroot = "{folder}/run"\n'
+    )
+    (folder / "containers.conf").write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+    )
+    return {
+        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+    }
