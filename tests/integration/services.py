@@ -59,13 +59,14 @@ def dockerd(*, hidden: Sequence[Path] = (), store_bytes: int | None = None) -> I
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whb-dockerd-", dir="/var/tmp")))
         data = folder / "data"
         data.mkdir()
+        bridge = stack.enter_context(_bridge(port))
         mounts = [f"mount -t tmpfs tmpfs '{path}'" for path in hidden]
         mounts += [f"mount -t tmpfs -o size={store_bytes} tmpfs {data}"] if store_bytes else []
         command = [
             *("exec", "dockerd", "--host", f"tcp://127.0.0.1:{port}", "--tls=false"),
             *("--data-root", str(data), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")),
             *("--containerd-namespace", "whb-test", "--containerd-plugins-namespace", "whb-test-plugins"),
-            *("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
+            *("--bridge", bridge, "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
         ]
         script = "\n".join(["set -e", "mount --make-rprivate /", *mounts, " ".join(command)])
         log = stack.enter_context((folder / "log").open("wb"))
@@ -80,6 +81,18 @@ def dockerd(*, hidden: Sequence[Path] = (), store_bytes: int | None = None) -> I
 
         wait_until(answers, "the second dockerd")
         yield made
+
+
+@contextlib.contextmanager
+def _bridge(port: int) -> Iterator[str]:
+    """A bridge for a daemon: one that is told `--bridge none` takes docker0 away from the machine's own."""
+    name = f"whb{port}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", "198.18.255.1/24", "dev", name], check=True)  # RFC 2544: for tests
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
