@@ -90,7 +90,7 @@ def native_tools(
         path=tuple(path),
         uv=uv,
         told=", ".join(f"{name} {version.split()[0]}" for name, version in identity.items() if name in _TOLD),
-        identity={f"native {name}": value for name, value in identity.items()},
+        identity=identity,
     )
 
 
@@ -227,8 +227,8 @@ def _use_own_libraries(program: Path, libraries: Path) -> None:
 
 
 def needs_own_compiler(log: str) -> str | None:
-    """The line of a failed build's log that says that zig cannot do what gcc can, if there is one."""
-    lines = (line.strip() for line in log.splitlines())
+    """The last line of a failed build's log by which zig refused what the image's own compiler may take, if any."""
+    lines = (line.strip() for line in reversed(log.splitlines()))
     return next((line for line in lines if any(pattern.search(line) for pattern in _refusals())), None)
 
 
