@@ -70,7 +70,9 @@ def dockerd(*, hidden: Sequence[Path] = (), store_bytes: int | None = None) -> I
         ]
         script = "\n".join(["set -e", "mount --make-rprivate /", *mounts, " ".join(command)])
         log = stack.enter_context((folder / "log").open("wb"))
-        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=log, stderr=log)
+        # with process numbers of its own, so that all that it started dies with it, as with a machine
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        process = subprocess.Popen([*alone, "sh", "-c", script], stdout=log, stderr=log)
         stack.callback(_stop, process)
         made = Dockerd(host=f"tcp://127.0.0.1:{port}", data=data, pid=process.pid)
 
