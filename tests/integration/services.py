@@ -179,8 +179,11 @@ def podman_with(image: str) -> Iterator[dict[str, str]]:
 
     It keeps to the limits that the tests have: to raise them is not allowed everywhere.
     """
-    with tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp") as name:
-        environ = {**os.environ, **_podman_variables(Path(name))}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp"))
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)  # images are tens of thousands of files
+        stack.callback(subprocess.run, ["umount", "--lazy", folder], check=True)
+        environ = {**os.environ, **_podman_variables(Path(folder))}
         with subprocess.Popen([DOCKER, "save", image], stdout=subprocess.PIPE) as saving:
             load = ["podman", "load", "--quiet"]
             subprocess.run(load, stdin=saving.stdout, env=environ, check=True, capture_output=True)
