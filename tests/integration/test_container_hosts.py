@@ -121,6 +121,20 @@ def test_nothing_is_left_there_after_a_failure(elsewhere: Dockerd, folders: tupl
     assert elsewhere.left == NOTHING
 
 
+def test_what_a_dead_process_left_there_is_removed_by_a_later_one(elsewhere: Dockerd) -> None:
+    place, (*_, owner) = place_at(elsewhere.host), labels.create_options(labels.new_job())
+    dead = owner.rpartition(".")[0] + ".1"  # the number of this process, when it was another's
+    for label, name in ((dead, "of-the-dead"), (owner, "of-this")):
+        place.oci.call("volume", "create", "--label", label, name)
+        mount = ("--mount", f"type=volume,source={name},target=/mounted", "--network", "none")
+        place.oci.call("create", "--label", label, "--name", f"container-{name}", *mount, place.image_id, "true")
+    labels.remove_left_behind(place.oci)
+    left = place.oci.call("ps", "--all", "--format", "{{.Names}}"), place.oci.call("volume", "ls", "--quiet")
+    place.oci.remove(owner)
+    assert left == ("container-of-this", "of-this")
+    assert elsewhere.left == NOTHING
+
+
 def test_what_root_makes_in_a_container_is_the_users_afterwards() -> None:
     """As a user of the group docker, in a process of its own; such a user could not even remove it."""
     group, place = Path("/var/run/docker.sock").stat().st_gid, place_at("")

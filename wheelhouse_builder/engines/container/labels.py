@@ -33,12 +33,18 @@ def create_options(job: str) -> tuple[str, ...]:
 
 @cache
 def remove_left_behind(oci: Oci) -> None:
-    """Remove the containers of whb processes that are dead; once in this process. Raises as `Oci.call`."""
-    for container in oci.call("ps", "--all", "--quiet", "--filter", f"label={_OWNER}").split():
+    """Remove containers and volumes of whb processes that are dead; once in this process. Raises as `Oci.call`."""
+    ours = ("--quiet", "--filter", f"label={_OWNER}")
+    for container in oci.call("ps", "--all", *ours).split():
         with contextlib.suppress(JobError):  # its own whb may just have removed it
             owner = oci.call("inspect", "--format", f'{{{{index .Config.Labels "{_OWNER}"}}}}', container)
             if is_dead(owner):
                 oci.call("rm", "--force", "--volumes", container)
+    for volume in oci.call("volume", "ls", *ours).split():
+        with contextlib.suppress(JobError):
+            owner = oci.call("volume", "inspect", "--format", f'{{{{index .Labels "{_OWNER}"}}}}', volume)
+            if is_dead(owner):
+                oci.call("volume", "rm", "--force", volume)
 
 
 def is_dead(owner: str) -> bool:
