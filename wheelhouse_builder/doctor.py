@@ -318,7 +318,7 @@ class _Installer:
                 self._prepare(target)
 
     def _prepare(self, target: Target) -> None:
-        preflight.prepare(self.settings.container, target, pull=True, canceller=self.canceller)
+        preflight.prepare(self.settings.container, target, pull=True, tell=self._tell, canceller=self.canceller)
 
     def _register(self, arch: Arch) -> None:
         if binfmt.interpreter(arch) is None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from importlib import metadata
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from wheelhouse_builder import doctor
 from wheelhouse_builder.cli import main
 from wheelhouse_builder.doctor import State, inspect, install
+from wheelhouse_builder.engines.container import binfmt, preflight
 from wheelhouse_builder.engines.cross import interpreter, rust, zig
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Event, Note
+from wheelhouse_builder.oci import Oci
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.settings import Settings, VerifySettings
-from wheelhouse_builder.target import Arch
+from wheelhouse_builder.settings.container import ContainerSettings
+from wheelhouse_builder.target import Arch, Target
 from wheelhouse_builder.verify.alpine import NoAlpine
 
 if TYPE_CHECKING:
@@ -33,7 +37,10 @@ class Machine:
     """A pretended machine, complete until a test takes something away."""
 
     def __init__(self) -> None:
-        self.programs = {"make", "perl", "apt-get"}
+        self.programs = {"make", "perl", "apt-get", "docker"}
+        self.images = set(Arch)
+        self.registered = True
+        self.store = 50 << 30
         self.zig: str | None = "0.17.1"
         self.warm = set(Arch)
         self.kept = False
@@ -66,12 +73,28 @@ class Machine:
     def find_alpine(self, target: object, **options: object) -> SimpleNamespace | NoAlpine:
         return SimpleNamespace(name="docker x") if self.alpine else NoAlpine(reason="docker: is not installed")
 
+    def require_service(self, service: Oci) -> str:
+        if service.program not in self.programs:
+            raise MachineError(f"{service.program} is not installed", hint=f"`apt install {service.program}`")
+        return "20.10"
+
+    def prepare(self, given: ContainerSettings, target: Target, *, pull: bool, **options: object) -> SimpleNamespace:
+        if target.arch not in self.images and not pull:
+            raise preflight.NoImageError("no image", hint="docker pull")
+        self.images.add(target.arch)
+        if target.arch is Arch.AARCH64 and not self.registered:
+            raise preflight.NoEmulationError("no QEMU", hint="whb doctor --install")
+        return SimpleNamespace(told="native", free=self.store, oci=Oci(program="docker"))
+
+    def register(self, arch: Arch) -> None:
+        self.registered = True
+
     def run(self, argv: list[str], **options: object) -> None:
         self.commands.append(" ".join(argv))
         if argv[:2] == ["apt-cache", "show"] and argv[2] == "rustc-web":
             raise JobError("no such package")
         if argv[1] == "install":
-            self.programs |= set(argv)
+            self.programs |= set(argv) | ({"qemu-aarch64-static"} if "qemu-user-static" in argv else set())
             self.rust = self.rust or "rustc" in argv
             self.std_is_to_be_had = self.std_is_to_be_had or "rust-src" in argv
 
@@ -91,6 +114,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(doctor, "sandbox", lambda: made.sandbox)
     monkeypatch.setattr(doctor, "find_alpine", made.find_alpine)
     monkeypatch.setattr(doctor, "run", made.run)
+    monkeypatch.setattr(preflight, "require_service", made.require_service)
+    monkeypatch.setattr(preflight, "prepare", made.prepare)
+    monkeypatch.setattr(binfmt, "is_registered", lambda arch: made.registered)
+    monkeypatch.setattr(binfmt, "register", made.register)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in made.programs else None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, made.free))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -188,6 +215,58 @@ def test_without_root_what_stays_missing_is_told(
     assert [finding.name for finding in findings if finding.state is State.MISSING] == ["perl"]
     assert any("only as root on Debian" in event.text for event in told if isinstance(event, Note))
     assert machine.commands == []
+
+
+# containers
+
+
+def in_containers(settings: Settings, **options: Any) -> Settings:
+    return replace(settings, engine="container", container=ContainerSettings(**options))
+
+
+AMD, ARM = (f"container, Python 3.12, {arch.docker}" for arch in Arch)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "expected"),
+    [
+        ("images", {Arch.X86_64}, {ARM: State.MISSING}),
+        ("registered", False, {ARM: State.MISSING}),
+        ("store", 1 << 30, {AMD: State.LIMITED, ARM: State.LIMITED}),
+        ("programs", {"make", "perl"}, {"docker": State.MISSING}),
+    ],
+)
+def test_what_containers_lack(
+    attribute: str, value: object, expected: dict[str, State], machine: Machine, settings: Settings
+) -> None:
+    assert wanting(in_containers(settings)) == {}
+    setattr(machine, attribute, value)
+    assert wanting(in_containers(settings)) == expected
+    assert wanting(settings) == {}, "what the other engine has no use for is not missing"
+
+
+def test_each_service_is_told_once(machine: Machine, settings: Settings) -> None:
+    findings = inspect(in_containers(settings, hosts={Arch.AARCH64: "ssh://pi"}))
+    assert [finding.name for finding in findings][-4:] == ["docker", "docker at ssh://pi", ARM, AMD]
+
+
+def test_install_gets_images_and_registers_qemu(machine: Machine, settings: Settings) -> None:
+    machine.images, machine.registered = set(), False
+    told: list[Event] = []
+    findings = install(in_containers(settings), listener=told.append, canceller=Canceller())
+    assert all(finding.state is State.OK for finding in findings)
+    assert machine.commands == ["apt-get update -q", f"apt-get install -y -q --no-install-recommends {binfmt.PACKAGE}"]
+    assert Note(text="registering QEMU for arm64") in told
+
+
+def test_install_registers_nothing_for_another_machine(machine: Machine, settings: Settings) -> None:
+    machine.registered = False
+    elsewhere = in_containers(settings, hosts={Arch.AARCH64: "ssh://pi"})
+    assert not any(finding.installable for finding in inspect(elsewhere))
+    told: list[Event] = []
+    install(elsewhere, listener=told.append, canceller=Canceller())
+    assert not machine.registered
+    assert any(isinstance(event, Note) and event.text == "no QEMU (whb doctor --install)" for event in told)
 
 
 @pytest.mark.parametrize(("missing", "code"), [(False, 0), (True, 4)])

@@ -150,7 +150,9 @@ def test_no_image_to_be_had(service: Service) -> None:
 
 def test_an_image_is_pulled(service: Service) -> None:
     service.images, service.pullable = set(), {"arm64"}
-    assert prepare(SETTINGS, ARM, pull=True).image_id == "sha256:1"
+    told: list[str] = []
+    assert prepare(SETTINGS, ARM, pull=True, tell=told.append).image_id == "sha256:1"
+    assert told == [f"getting the image {IMAGE} for arm64"]
 
 
 def test_an_image_of_the_other_architecture(service: Service) -> None:

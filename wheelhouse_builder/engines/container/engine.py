@@ -130,7 +130,10 @@ class ContainerEngine:
     # where, and by which way
 
     def _place(self, target: Target) -> Place:
-        return prepare(self.settings, target, pull=not self.resolving.offline, canceller=self.canceller)
+        def tell(text: str) -> None:
+            self.listener(Note(text=text))
+
+        return prepare(self.settings, target, pull=not self.resolving.offline, tell=tell, canceller=self.canceller)
 
     def _ways(self, place: Place) -> tuple[bool, ...]:
         """Whether compilers run natively: what is tried, in this order."""

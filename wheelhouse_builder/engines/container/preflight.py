@@ -18,6 +18,8 @@ from wheelhouse_builder.errors import JobError, MachineError, UsageError
 from wheelhouse_builder.oci import Oci
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.settings.container import ContainerSettings
     from wheelhouse_builder.target import Arch, Target
@@ -74,8 +76,15 @@ class Place:
         return f"{self.name}: {run}, {self.free / (1 << 30):.1f} GiB free"
 
 
-def prepare(settings: ContainerSettings, target: Target, *, pull: bool, canceller: Canceller | None = None) -> Place:
-    """Where wheels for the target are built. An image that is not there is pulled if `pull` is true.
+def prepare(
+    settings: ContainerSettings,
+    target: Target,
+    *,
+    pull: bool,
+    tell: Callable[[str], None] = lambda text: None,
+    canceller: Canceller | None = None,
+) -> Place:
+    """Where wheels for the target are built. An image that is not there is pulled if `pull` is true, which `tell` hears.
 
     What is found for an architecture and an image is remembered in this process.
     Raises `MachineError` for whatever is missing, and `UsageError` for a host that the program cannot have.
@@ -84,7 +93,7 @@ def prepare(settings: ContainerSettings, target: Target, *, pull: bool, cancelle
     question = (oci, image_for(target, settings), target.arch, pull)
     with _locks[question]:
         if question not in _answers:
-            _answers[question] = _look(*question, canceller)
+            _answers[question] = _look(*question, tell, canceller)
     place = _answers[question]
     _require_python(place, target)
     return place
@@ -106,9 +115,11 @@ def service_for(arch: Arch, settings: ContainerSettings) -> Oci:
     return Oci(program=settings.engine, host=host)
 
 
-def _look(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | None) -> Place:
+def _look(
+    oci: Oci, image: str, arch: Arch, pull: bool, tell: Callable[[str], None], canceller: Canceller | None
+) -> Place:
     version = require_service(oci)
-    image_id = _image_id(oci, image, arch, pull, canceller)
+    image_id = oci.image_id(image, arch) or _pulled(oci, image, arch, pull, tell, canceller)
     emulated = oci.architecture() is not arch
     facts = _facts(oci, image, image_id, arch, emulated, canceller)
     place = Place(
@@ -142,12 +153,13 @@ def require_service(oci: Oci) -> str:
     return version
 
 
-def _image_id(oci: Oci, image: str, arch: Arch, pull: bool, canceller: Canceller | None) -> str:
-    if identity := oci.image_id(image, arch):
-        return identity
+def _pulled(
+    oci: Oci, image: str, arch: Arch, pull: bool, tell: Callable[[str], None], canceller: Canceller | None
+) -> str:
     how = f"`{oci.program} pull --platform linux/{arch.docker} {image}`"
     if not pull:
         raise NoImageError(f"{oci.name} has no image {image} for {arch.docker}", hint=f"{how} gets it")
+    tell(f"getting the image {image} for {arch.docker}")
     try:
         oci.pull(image, arch, canceller)
     except JobError as error:
