@@ -84,7 +84,7 @@ def prepare(
     tell: Callable[[str], None] = lambda text: None,
     canceller: Canceller | None = None,
 ) -> Place:
-    """Where wheels for the target are built. An image that is not there is pulled if `pull` is true, which `tell` hears.
+    """Where wheels for the target are built. An image that is not there is pulled if `pull`; `tell` hears of that.
 
     What is found for an architecture and an image is remembered in this process.
     Raises `MachineError` for whatever is missing, and `UsageError` for a host that the program cannot have.
