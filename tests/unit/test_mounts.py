@@ -44,11 +44,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("mount", "option"),
     [
-        (WHEELS, "type=bind,source=/here/wheels,target=/here/wheels,readonly"),
+        (WHEELS, "type=bind,source=/here/wheels,target=/here/wheels,ro"),
         (CACHE, "type=bind,source=/here/cache,target=/here/cache"),
         (
             Mount(path=Path("/closure"), inside=PurePosixPath("/lib64")),
-            "type=bind,source=/closure,target=/lib64,readonly",
+            "type=bind,source=/closure,target=/lib64,ro",
         ),
         (
             Mount(path=Path('/a,b "c":d'), writable=True),
@@ -73,7 +73,7 @@ def test_a_service_elsewhere_gets_copies_and_gives_back_what_was_written(asked: 
     with mounted(place(shares_files=False), [WHEELS, CACHE], LABEL) as options:
         first, second = options[1::2]
         assert first.startswith("type=volume,source=whb-")
-        assert first.endswith(",target=/here/wheels,readonly")
+        assert first.endswith(",target=/here/wheels,ro")
         assert second.endswith(",target=/here/cache")
         copied = [call[1:] for call in asked if call[0] == "cp"]
         assert copied == [

@@ -46,7 +46,7 @@ class Mount:
         """The options of `create` that mount it, or what a volume holds of it."""
         source = ("type=bind", f"source={self.path}") if volume is None else ("type=volume", f"source={volume}")
         line = io.StringIO()  # `--mount` takes CSV, so that a comma in a path is none between fields
-        mode = () if self.writable else ("readonly",)
+        mode = () if self.writable else ("ro",)
         csv.writer(line, lineterminator="").writerow([*source, f"target={self.target}", *mode])
         return "--mount", line.getvalue()
 

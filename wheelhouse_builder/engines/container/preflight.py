@@ -188,7 +188,7 @@ def _facts(
     with tempfile.TemporaryDirectory(prefix="whb-seen-") as folder:
         Path(folder, "seen").touch()
         try:
-            said = run("--mount", f"type=bind,source={folder},target={_SEEN},readonly")
+            said = run("--mount", f"type=bind,source={folder},target={_SEEN},ro")
         except JobError:  # a service elsewhere has no such folder
             try:
                 said = run()
