@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from wheelhouse_builder.engines.cross.crates import prepare_cargo_home, rust_manifests
-from wheelhouse_builder.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from wheelhouse_builder.engines.cross import crates
+from wheelhouse_builder.engines.cross.crates import (
+    package_sources,
+    prefetch_crates,
+    prepare_cargo_home,
+    rust_manifests,
+)
+from wheelhouse_builder.errors import DownloadError, UsageError
+from wheelhouse_builder.process import Canceller
 
 
 def tree(root: Path, *files: str) -> list[str]:
@@ -93,3 +98,50 @@ def test_a_changed_configuration_counts_next_time(monkeypatch: pytest.MonkeyPatc
 def test_a_broken_configuration_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"user/\.cargo/config\.toml"):
         home_for(monkeypatch, tmp_path, "[net")
+
+
+def test_of_a_packages_configuration_only_sources_are_taken(tmp_path: Path) -> None:
+    inner = tmp_path / "src/rust"
+    for folder, text in (
+        (tmp_path.parent, '[source.outside]\ndirectory = "x"\n'),
+        (tmp_path, '[build]\nrustc = "./evil.sh"\n[source.crates-io]\nreplace-with = "here"\n'),
+        (inner, '[source.here]\ndirectory = "vendor"\n[registry]\nglobal-credential-providers = ["./evil.sh"]\n'),
+    ):
+        (folder / ".cargo").mkdir(parents=True)
+        (folder / ".cargo/config.toml").write_text(text, encoding="utf-8")
+    assert package_sources(inner, tmp_path) == {
+        "crates-io": {"replace-with": "here"},
+        "here": {"directory": str(inner / "vendor")},
+    }
+
+
+@pytest.mark.parametrize("text", ["[source", "source = 5", "source.x = 5", "source.x.directory = 5"])
+def test_a_packages_broken_configuration_fails_its_build_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".cargo").mkdir()
+    (tmp_path / ".cargo/config").write_text(text, encoding="utf-8")
+    with pytest.raises(DownloadError, match=r"\.cargo"):
+        package_sources(tmp_path, tmp_path)
+
+
+def test_cargo_fetches_where_a_package_cannot_steer_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package, home = tmp_path / "package", tmp_path / "home"
+    tree(package, "Cargo.toml", "rust-toolchain.toml")
+    (package / ".cargo").mkdir()
+    (package / ".cargo/config.toml").write_text('[build]\nrustc = "x"\n[source.crates-io]\nreplace-with = "y"\n')
+    places, configurations = [], []
+
+    def run(argv: list[str], *, cwd: Path, **_: object) -> None:
+        places.append(cwd)
+        configurations.append(Path(argv[argv.index("--config") + 1]).read_text(encoding="utf-8"))
+
+    monkeypatch.setattr(crates, "run", run)
+    prefetch_crates(
+        package,
+        cargo=Path("cargo"),
+        cargo_home=home,
+        log=tmp_path / "log",
+        canceller=Canceller(),
+        offline=False,
+    )
+    assert [place.parent for place in places] == [home]
+    assert [tomllib.loads(text) for text in configurations] == [{"source": {"crates-io": {"replace-with": "y"}}}]

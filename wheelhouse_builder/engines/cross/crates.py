@@ -11,7 +11,8 @@ import os
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.errors import DownloadError, JobError, UsageError
 from wheelhouse_builder.files import sha256_of, write_atomically
@@ -20,7 +21,7 @@ from wheelhouse_builder.sources.archives import unpack_sdist
 from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from wheelhouse_builder.recipes.model import CrateSource
 
@@ -100,8 +101,9 @@ def prefetch_crates(
     prepare_cargo_home(cargo_home)
     for manifest in rust_manifests(source_tree):
         locked = manifest.with_name("Cargo.lock").exists()
+        sources = package_sources(manifest.parent, source_tree)
         try:
-            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=locked)
+            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=locked, sources=sources)
         except JobError as error:
             if not (locked and _STALE_LOCK in error.tail):
                 hint = "run once without --offline" if offline else "see the log"
@@ -110,17 +112,47 @@ def prefetch_crates(
                     f"{where}: its crates cannot be fetched", hint=hint, log=log, tail=error.tail
                 ) from error
             # The package was released with a lock that does not fit, and its own build would go on without --locked.
-            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=False)
+            _fetch(manifest, cargo, cargo_home, log, canceller, offline=offline, locked=False, sources=sources)
 
 
 def _fetch(
-    manifest: Path, cargo: Path, home: Path, log: Path, canceller: Canceller, *, offline: bool, locked: bool
+    manifest: Path,
+    cargo: Path,
+    home: Path,
+    log: Path,
+    canceller: Canceller,
+    *,
+    offline: bool,
+    locked: bool,
+    sources: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     # For all platforms: build backends call `cargo metadata`, which wants them all.
     argv = [str(cargo), "fetch", "--manifest-path", str(manifest)]
     argv += [option for option, wanted in (("--locked", locked), ("--offline", offline)) if wanted]
-    # In the manifest's folder, so that a `.cargo/config.toml` of the package (vendored crates) counts.
-    run(argv, env=_environment(home), cwd=manifest.parent, log=log, canceller=canceller, what="fetching crates")
+    with tempfile.TemporaryDirectory(dir=home, prefix=".fetch-") as place:
+        if sources:
+            config = Path(place) / "sources.toml"
+            config.write_text(f"source = {toml_value(sources)}\n", encoding="utf-8")
+            argv += ["--config", str(config)]
+        # Not in the package's folder: its .cargo/config.toml and rust-toolchain.toml can name programs, which cargo and
+        # rustup would run here, outside the sandbox (doc.rust-lang.org/cargo/reference/config.html, build.rustc).
+        run(argv, env=_environment(home), cwd=Path(place), log=log, canceller=canceller, what="fetching crates")
+
+
+def package_sources(folder: Path, source_tree: Path) -> dict[str, dict[str, object]]:
+    """Where a package says that its crates are (`cargo vendor`); nothing else of its cargo configuration is taken.
+
+    Raises `DownloadError` if cargo could not read it either.
+    """
+    sources: dict[str, dict[str, object]] = {}
+    for place in reversed([folder, *(parent for parent in folder.parents if parent.is_relative_to(source_tree))]):
+        try:
+            read = _sources(place / ".cargo")
+        except UsageError as error:
+            raise DownloadError(error.message, hint="report it to the package's authors") from None
+        for name, source in read.items():
+            sources.setdefault(name, {}).update(source)
+    return sources
 
 
 def _is_vendored(folder: Path) -> bool:
@@ -156,16 +188,28 @@ def _environment(home: Path) -> dict[str, str]:
 
 def _registry_settings(user_home: Path) -> str:
     """What whb's CARGO_HOME takes over from the user's, as TOML."""
-    file = next((file for name in ("config.toml", "config") if (file := user_home / name).is_file()), None)
-    if file is None:
-        return ""
+    settings = {**_configuration(user_home), "source": _sources(user_home)}
+    taken = {name: settings[name] for name in _TAKEN_OVER if settings.get(name)}
+    return "".join(f"{name} = {toml_value(value)}\n" for name, value in taken.items())
+
+
+def _sources(folder: Path) -> dict[str, dict[str, object]]:
+    """The `[source]` tables of the configuration in a folder, with absolute paths. Raises `UsageError`."""
+    sources = _configuration(folder).get("source", {})
     try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        for source in sources.values():
+            source.update({key: str(folder.parent / source[key]) for key in _FOLDERS if key in source})
+    except (AttributeError, TypeError):
+        raise UsageError(f"{folder}: [source] is not what cargo takes", hint="cargo itself refuses it too") from None
+    return sources
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """The cargo configuration in a folder. Raises `UsageError`."""
+    file = next((file for name in ("config.toml", "config") if (file := folder / name).is_file()), None)
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: {error}", hint="cargo itself cannot read this file either") from None
-    for source in settings.get("source", {}).values():
-        for key in _FOLDERS:
-            if key in source:
-                source[key] = str(user_home.parent / source[key])
-    taken = {name: settings[name] for name in _TAKEN_OVER if name in settings}
-    return "".join(f"{name} = {toml_value(value)}\n" for name, value in taken.items())
