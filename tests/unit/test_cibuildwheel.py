@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from wheelhouse_builder.engines.container.cibuildwheel import (
     Order,
     configuration,
     identifier,
+    keep_files,
     step_of,
     wheels_for,
 )
@@ -22,6 +24,7 @@ from wheelhouse_builder.engines.container.cibuildwheel import (
     _Told as Told,
 )
 from wheelhouse_builder.engines.container.labels import create_options, is_dead, new_job
+from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
@@ -174,6 +177,30 @@ def test_each_python_gets_its_wheel() -> None:
 def test_a_wheel_for_several_pythons_is_the_lowest_ones(tag: str) -> None:
     wheel = Path(f"demo-1.0-{tag}.whl")
     assert wheels_for([ARM313, ARM312], [wheel]) == {ARM312: wheel}
+
+
+@pytest.mark.parametrize("name", ["evil.whl", "demo-1.0-\x1b[31m-none-any-1-2-3.whl", "demo-not!1-py3-none-any.whl"])
+def test_a_file_with_another_name_is_no_wheel(name: str) -> None:
+    with pytest.raises(JobError, match="not the name of a wheel") as caught:
+        wheels_for([ARM312], [Path(name)])
+    assert caught.value.message.isprintable()
+
+
+def test_of_what_a_build_put_into_a_folder_files_are_taken_alone(tmp_path: Path) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "out"
+    secret.touch()
+    folder.mkdir()
+    (folder / "demo.whl").touch()
+    (folder / "link.whl").symlink_to(secret)
+    (folder / "dangling.whl").symlink_to(tmp_path / "nowhere")
+    (folder / "folder.whl").mkdir()
+    (folder / "folder.whl/inner").touch()
+    (folder / "folder-link.whl").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.whl")
+    keep_files(folder)
+    assert [path.name for path in folder.iterdir()] == ["demo.whl"]
+    assert secret.exists()
+    keep_files(tmp_path / "nowhere")
 
 
 # labels

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from packaging.tags import Tag
+
     from wheelhouse_builder.artifact import Source
     from wheelhouse_builder.project.build_system import BuildSystem
     from wheelhouse_builder.target import Target
@@ -38,12 +40,17 @@ def given_settings(source: Source) -> Mapping[str, str | Sequence[str]]:
     return {name: list(values) if len(values) > 1 else values[0] for name, values in given}
 
 
-def check_tag(filename: str, target: Target) -> None:
-    """Refuse a raw wheel that the backend made for something else than the target. Raises `JobError`."""
+def tags_of(filename: str) -> frozenset[Tag]:
+    """The tags of a raw wheel. Raises `JobError` for what is not the name of a wheel: a backend may choose any."""
     try:
-        tags = parse_wheel_filename(filename)[-1]
+        return parse_wheel_filename(filename)[-1]
     except InvalidWheelFilename as error:
         raise JobError(f"the build backend made {filename!r}, which is not the name of a wheel: {error}") from error
+
+
+def check_tag(filename: str, target: Target) -> None:
+    """Refuse a raw wheel that the backend made for something else than the target. Raises `JobError`."""
+    tags = tags_of(filename)
     allowed = (target.linux_tag, "any", *target.platform_tags)
     wrong = sorted({str(tag) for tag in tags if tag.platform not in allowed})
     if wrong:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
+import stat
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
 
+from wheelhouse_builder.engines.source import tags_of
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.module_command import module_command
 from wheelhouse_builder.process import Canceller, run, tail_of
@@ -40,6 +41,7 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 _NOT_A_PLATFORM_WHEEL = 5
 _ENDED = range(11)  # by itself (cibuildwheel/errors.py); what is above came from a signal
 _MEANINGS = {
+    0: "the source is not for this Python, as its requires-python says",  # but for its siblings, which were built
     2: "cibuildwheel does not take the source or its configuration",
     3: "the source is not for this Python, as its requires-python says",
     6: "the build made one wheel twice, under one name",
@@ -147,6 +149,16 @@ def _texts(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
+def keep_files(folder: Path) -> None:
+    """Leave regular files only: a build put there what it liked, links to files of ours, or pipes that nobody fills."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not stat.S_ISREG(path.lstat().st_mode):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
 def step_of(line: str) -> str | None:
     """What cibuildwheel begins to do, if a line of its log says that."""
     return next((step for start, step in _STEPS.items() if line.startswith(start)), None)
@@ -158,7 +170,10 @@ def python_of(line: str, targets: Sequence[Target]) -> Target | None:
 
 
 def wheels_for(targets: Sequence[Target], wheels: Sequence[Path]) -> dict[Target, Path]:
-    """Which raw wheel is whose; one that serves several Pythons (abi3, pure) is the lowest one's."""
+    """Which raw wheel is whose; one that serves several Pythons (abi3, pure) is the lowest one's.
+
+    Raises `JobError` for what is not the name of a wheel.
+    """
     found: dict[Target, Path] = {}
     for target in sorted(targets):
         fitting = (wheel for wheel in wheels if wheel not in found.values() and _fits(wheel, target))
@@ -169,7 +184,7 @@ def wheels_for(targets: Sequence[Target], wheels: Sequence[Path]) -> dict[Target
 
 def _fits(wheel: Path, target: Target) -> bool:
     """By interpreter and ABI. Raw wheels have no platform that installs."""
-    tags = parse_wheel_filename(wheel.name)[-1]
+    tags = tags_of(wheel.name)
     places = {"any": "any"}
     return target.fits(Tag(tag.interpreter, tag.abi, places.get(tag.platform, target.platform_tag)) for tag in tags)
 
@@ -198,10 +213,12 @@ class Cibuildwheel:
             self._fetch(job, _WHEELS, out)
         if code == _NOT_A_PLATFORM_WHEEL:
             self._fetch(job, _PURE, out)
+        keep_files(out)
         wheels = wheels_for(order.targets, sorted(out.glob("*.whl")))
         if min(order.targets) not in wheels:
             raise self._error(code)
         self._fetch(job, _LIBRARIES, libraries)
+        keep_files(libraries)
         return Made(wheels=wheels, libraries=libraries)
 
     def _run(self, order: Order, job: str, file: Path, out: Path) -> int:
@@ -227,14 +244,11 @@ class Cibuildwheel:
         return done.exit_code
 
     def _fetch(self, job: str, folder: str, destination: Path) -> None:
-        """Copy a folder out of the container, if it is there. Links are not taken: they would lead to files of ours."""
+        """Copy a folder out of the container, if it is there."""
         destination.mkdir(exist_ok=True)
         for container in self.oci.call("ps", "--all", "--quiet", "--filter", f"label={job}").split():
             with contextlib.suppress(JobError):
                 self.oci.call("cp", f"{container}:{folder}/.", str(destination), timeout=_COPY_SECONDS)
-        for path in destination.rglob("*"):
-            if path.is_symlink():
-                path.unlink()
 
     def _error(self, code: int) -> JobError | MachineError:
         said = tail_of(self.log)

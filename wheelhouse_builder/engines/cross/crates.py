@@ -193,9 +193,9 @@ def _registry_settings(user_home: Path) -> str:
     return "".join(f"{name} = {toml_value(value)}\n" for name, value in taken.items())
 
 
-def _sources(folder: Path) -> dict[str, dict[str, object]]:
+def _sources(folder: Path) -> dict[str, dict[str, Any]]:
     """The `[source]` tables of the configuration in a folder, with absolute paths. Raises `UsageError`."""
-    sources = _configuration(folder).get("source", {})
+    sources: dict[str, dict[str, Any]] = _configuration(folder).get("source", {})
     try:
         for source in sources.values():
             source.update({key: str(folder.parent / source[key]) for key in _FOLDERS if key in source})
