@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.container.mounts import Mount
+from wheelhouse_builder.engines.container.toolchain import runnable_copies
 from wheelhouse_builder.engines.cross.crates import prefetch_crates
 from wheelhouse_builder.engines.cross.libraries import ensure_libraries
 from wheelhouse_builder.engines.cross.pkgconfig import pkgconf_binary
@@ -81,20 +82,17 @@ def provide_libraries(
         canceller=canceller,
         phase=work.phase,
     )
-    return prefixes, pkg_config_for(tuple(prefixes.values()), work.scratch / "pkg-config")
+    return prefixes, _pkg_config(tuple(prefixes.values()), work.scratch / "pkg-config", cache)
 
 
-def pkg_config_for(prefixes: Sequence[Path], folder: Path) -> Provision:
-    """Write a `pkg-config` for the container that knows the libraries in `prefixes`, and all that the image has.
-
-    Raises `MachineError` if pkgconf is not installed.
-    """
-    ours, wrapper = pkgconf_binary(), folder / "pkg-config"
+def _pkg_config(prefixes: Sequence[Path], folder: Path, cache: Path) -> Provision:
+    """A `pkg-config` for the container, which knows the libraries in `prefixes` and all that the image has."""
+    copies, wrapper = runnable_copies([pkgconf_binary()], cache), folder / "pkg-config"
     folders = ":".join(str(prefix / "lib/pkgconfig") for prefix in prefixes)
-    text = _PKG_CONFIG.format(pkgconf=shlex.quote(str(ours)), folders=shlex.quote(folders))
+    text = _PKG_CONFIG.format(pkgconf=shlex.quote(str(copies / "bin/pkgconf")), folders=shlex.quote(folders))
     write_atomically(wrapper, text.encode(), mode=0o755)
     return Provision(
-        mounts=tuple(Mount(path=path) for path in (folder, ours.parent, *prefixes)),
+        mounts=tuple(Mount(path=path) for path in (folder, copies, *prefixes)),
         environment={"PKG_CONFIG": str(wrapper)},
         path=(str(folder),),
     )

@@ -77,7 +77,7 @@ def native_tools(
         mounts += [Mount(path=tools.bin.parent), Mount(path=tools.zig.parent), *_zig_cache(cache)]
         environment |= zig_caches(cache) | (_compilers(tools) if c else {})
     if programs := [*_programs(rust), *([Path(uv_program.find_uv_bin())] if uv else [])]:
-        copies = _copied(programs, cache)
+        copies = runnable_copies(programs, cache)
         mounts.append(Mount(path=copies))
         path.append(str(copies / "bin"))
         if rust:
@@ -159,8 +159,11 @@ def _rust_mounts(rust: Rust, wrapper: Path) -> Iterator[Mount]:
 # Programs with what they are linked to
 
 
-def _copied(programs: Iterable[Path], cache: Path) -> Path:
-    """A folder with `bin`, these programs, and `lib`, whatever shared libraries they take. Told by what is in it."""
+def runnable_copies(programs: Iterable[Path], cache: Path) -> Path:
+    """A folder with `bin`, these programs, and `lib`, whatever shared libraries they take: in a container it is whole.
+
+    Its name tells what is in it. Raises `JobError` if a program cannot be copied.
+    """
     files: dict[str, Path] = {}
     for program in programs:
         files[f"bin/{program.name}"] = program
