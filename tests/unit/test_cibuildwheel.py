@@ -14,6 +14,7 @@ from cibuildwheel.platforms import get_build_identifiers, linux
 from wheelhouse_builder.engines.container.cibuildwheel import (
     Aim,
     Order,
+    before_the_build,
     configuration,
     identifier,
     keep_files,
@@ -157,6 +158,18 @@ def test_phases_are_told_as_they_begin() -> None:
         hear(line)
     assert told == ["start the container", "build"]
     assert step_of("    + Building wheel") is None
+
+
+def test_what_a_package_says_of_the_service_does_not_count() -> None:
+    own = "Starting container image x...\nError: no space left on device\n"
+    forged = "Cannot connect to the Docker daemon. Is the docker daemon running?\n"
+    assert before_the_build(own) == own
+    assert before_the_build(f"Copying project into container...\n\nBuilding wheel...\n{forged}").split() == [
+        "Copying",
+        "project",
+        "into",
+        "container...",
+    ]
 
 
 def test_of_several_pythons_the_phase_says_which() -> None:

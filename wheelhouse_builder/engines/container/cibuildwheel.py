@@ -49,15 +49,17 @@ _MEANINGS = {
 }
 _TOO_OLD = 7
 _FAILED = "the build in the container failed"
+_BUILDING = "Building wheel"
 # What it prints, and what that is called in progress.
 _STEPS = {
     "Starting container image": "start the container",
     "Copying project into container": "copy the source into the container",
     "Setting up build environment": "look at the container's Python",
-    "Building wheel": "build",
+    _BUILDING: "build",
     "Repairing wheel": "take the wheel out",
 }
 _COPY_SECONDS = 600
+_OWN_CHARACTERS = 1 << 16  # more than cibuildwheel says before a build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,11 @@ def step_of(line: str) -> str | None:
     return next((step for start, step in _STEPS.items() if line.startswith(start)), None)
 
 
+def before_the_build(log: str) -> str:
+    """What cibuildwheel and the container's client say before anything of the package runs, which may say anything."""
+    return log.partition(f"\n{_BUILDING}")[0]
+
+
 def python_of(line: str, targets: Sequence[Target]) -> Target | None:
     """The target that cibuildwheel begins with, if a line of its log says that."""
     return next((target for target in targets if line == f"Building {identifier(target)} wheel"), None)
@@ -208,6 +215,7 @@ class Cibuildwheel:
         self.scratch.mkdir()
         file, out, libraries = (self.scratch / name for name in ("cibuildwheel.toml", "wheels", "libraries"))
         file.write_text(configuration(order, self.oci.program), encoding="utf-8")
+        start = self.log.stat().st_size if self.log.exists() else 0
         code = self._run(order, job, file, out)
         if code:
             self._fetch(job, _WHEELS, out)
@@ -216,7 +224,7 @@ class Cibuildwheel:
         keep_files(out)
         wheels = wheels_for(order.targets, sorted(out.glob("*.whl")))
         if min(order.targets) not in wheels:
-            raise self._error(code)
+            raise self._error(code, start)
         self._fetch(job, _LIBRARIES, libraries)
         keep_files(libraries)
         return Made(wheels=wheels, libraries=libraries)
@@ -250,14 +258,17 @@ class Cibuildwheel:
             with contextlib.suppress(JobError):
                 self.oci.call("cp", f"{container}:{folder}/.", str(destination), timeout=_COPY_SECONDS)
 
-    def _error(self, code: int) -> JobError | MachineError:
-        said = tail_of(self.log)
+    def _error(self, code: int, start: int) -> JobError | MachineError:
+        """What went wrong. `start` is where cibuildwheel's part of the log begins."""
         if code == _TOO_OLD:
             return MachineError(f"{self.oci.name} is too old for cibuildwheel", hint="docker 20.10 or podman 3 will do")
         self.oci.version()  # a service that is gone is told as such
+        with self.log.open(encoding="utf-8", errors="replace") as log:
+            log.seek(start)
+            said = before_the_build(log.read(_OWN_CHARACTERS))
         if trouble := self.oci.trouble(said):
             return trouble
-        return JobError(_MEANINGS.get(code, _FAILED), log=self.log, tail=said)
+        return JobError(_MEANINGS.get(code, _FAILED), log=self.log, tail=tail_of(self.log))
 
 
 def _supervised(oci: Oci, job: str) -> list[str]:
