@@ -20,6 +20,7 @@ from wheelhouse_builder.errors import DownloadError, JobError
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
+from wheelhouse_builder.process import end_of
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.repair.musllinux import repair
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
 
-_DIAGNOSED_BYTES = 4 << 20  # of a log: some builds print for hours
+_DIAGNOSED_BYTES = 4 << 20  # of a log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +203,7 @@ class Pipeline:
     def _explained(self, error: JobError, job: Job) -> JobError:
         """The error with what the log says about its cause."""
         log = self.log(job)
-        diagnosis = diagnose(f"{_end_of(log)}\n{error.tail}")
+        diagnosis = diagnose(f"{end_of(log, _DIAGNOSED_BYTES)}\n{error.tail}")
         if diagnosis is None or (diagnosis.kind == "network" and isinstance(error, DownloadError)):
             hint = error.hint or "the log has all that the build said; another version of the package may build"
             return JobError(error.message, hint=hint, log=log, tail=error.tail)
@@ -234,13 +235,6 @@ def require_identity(filename: str, source: Source) -> None:
             f"the build made {filename}, which is not {describe(source)}",
             hint="a version that is taken from version control has to be given to the build (docs: write a recipe)",
         )
-
-
-def _end_of(log: Path) -> str:
-    """As much of a log as a diagnosis takes."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _DIAGNOSED_BYTES))
-        return stream.read().decode(errors="replace")
 
 
 def _remove(folder: Path) -> None:

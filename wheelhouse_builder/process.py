@@ -150,9 +150,14 @@ def _content(stream: IO[bytes]) -> str:
 
 def tail_of(log: Path, lines: int = 25) -> str:
     """The last lines of a log file."""
+    return "\n".join(end_of(log, _TAIL_BYTES).splitlines()[-lines:])
+
+
+def end_of(log: Path, size: int) -> str:
+    """The last `size` bytes of a log file: some builds print for hours."""
     with log.open("rb") as stream:
-        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
-        return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - size))
+        return stream.read().decode(errors="replace")
 
 
 def _start(command: list[str], env: Mapping[str, str], cwd: Path | None, **streams: object) -> subprocess.Popen[bytes]:

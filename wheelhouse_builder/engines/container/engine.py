@@ -32,6 +32,7 @@ from wheelhouse_builder.engines.cross.zig import warm_zig, wrappers_text, zig_ve
 from wheelhouse_builder.engines.source import build_system_of, check_tag, given_settings, wants_rust
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.process import end_of
 from wheelhouse_builder.project.build_system import read_pyproject
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.toml import toml_value
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # Counted up when the engine itself changes what it makes of the same inputs.
 _REVISION = "1"
 
+_LOOKED_AT = 4 << 20  # bytes of a log
 _NO_NETWORK = ("--network", "none")
 # Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
 _NO_PRIVILEGES = ("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges")
@@ -120,7 +122,7 @@ class ContainerEngine:
             try:
                 return self._build(work, place, prepared, accelerated=accelerated)
             except JobError:
-                reason = needs_own_compiler(work.log.read_text(encoding="utf-8", errors="replace"))
+                reason = needs_own_compiler(end_of(work.log, _LOOKED_AT))
                 if reason is None or not place.has_compiler:
                     raise
             told = f"{describe(work.source)} for {work.target} needs the image's own compiler, emulated: {reason}"
@@ -170,18 +172,18 @@ class ContainerEngine:
         system, recipe = build_system_of(work.tree), self._recipe(work.source)
         if system.wrapped:
             _unwrap(work.tree, system)
-        work.phase("build requirements")
-        locks = {work.target: work.build_lock, **work.siblings}
-        requirements = {
-            target: self._requirements(replace(work, target=target, build_lock=lock), system, recipe)
-            for target, lock in locks.items()
-        }
         common: dict[str, Any] = {
             "cache": self.cache,
             "canceller": self.canceller,
             "offline": self.resolving.offline,
         }
         prefixes, libraries = provide_libraries(recipe.libraries, work, jobs=self.jobs, **common)
+        work.phase("build requirements")
+        locks = {work.target: work.build_lock, **work.siblings}
+        requirements = {
+            target: self._requirements(replace(work, target=target, build_lock=lock), system, recipe, prefixes)
+            for target, lock in locks.items()
+        }
         sources = [(work.tree, system)]
         sources += [(tree, build_system_of(tree)) for found in requirements.values() for tree in found.sources]
         trees = [tree for tree, built in sources if wants_rust(tree, built)]
@@ -194,7 +196,9 @@ class ContainerEngine:
             recipe=recipe, requirements=requirements, prefixes=prefixes, provisions=tuple(provisions), rust=rust
         )
 
-    def _requirements(self, work: Work, system: BuildSystem, recipe: PackageRecipe) -> BuildRequirements:
+    def _requirements(
+        self, work: Work, system: BuildSystem, recipe: PackageRecipe, prefixes: Mapping[str, Path]
+    ) -> BuildRequirements:
         """In a folder of each Python's own: what is the best version may differ."""
         scratch = work.scratch / str(work.target)
         scratch.mkdir()
@@ -203,7 +207,7 @@ class ContainerEngine:
             system,
             resolving=self.resolving,
             downloads=self.downloads,
-            config_settings={**recipe.config_settings_for(work.target, {}), **given_settings(work.source)},
+            config_settings={**recipe.config_settings_for(work.target, prefixes), **given_settings(work.source)},
         )
 
     def _rust(self, source: Source) -> Rust:
@@ -326,7 +330,7 @@ class ContainerEngine:
                 library_dirs=libraries,
                 build_lock=prepared.requirements[target].lock,
                 fingerprint=self._fingerprint(work.source, target, prepared.rust, accelerated=accelerated),
-                native_tools=tools[target].told if place.emulated else None,
+                native_tools=(tools[target].told or None) if place.emulated else None,
             )
             for target, wheel in made.wheels.items()
         }
