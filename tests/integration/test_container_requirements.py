@@ -234,6 +234,19 @@ def test_a_lock_gives_the_same_files_again_and_without_network(provide: Provider
         assert names(again.folder) == names(found.folder)
 
 
+def test_a_backend_that_fails_on_this_machine_leaves_it_to_the_container(provide: Provider) -> None:
+    """It gets what it requires, and the log says why there is no more."""
+    fails = "def get_requires_for_build_wheel(_):\n    open('made', 'w')\n    raise SystemExit('only on Alpine')\n"
+    files = project('["flit_core"]', "backend", 'backend-path = ["."]', **{"backend.py": fails})
+    found = provide("fails", files, ARM)
+    (work,) = provide.jobs
+    assert [name.partition("-")[0] for name in names(found.folder)] == ["flit_core"]
+    log = work.log.read_text()
+    assert "only on Alpine" in log
+    assert "whb: the backend could not be asked on this machine what it needs: the build backend failed" in log
+    assert names(work.tree) == ["backend.py", "pyproject.toml"]  # it was asked in a copy
+
+
 def test_without_network_and_without_a_cache_it_is_told_what_to_do(provide: Provider, tmp_path: Path) -> None:
     provide.cache, provide.offline = tmp_path / "cache", True
     with pytest.raises(ResolveError, match="the build requirements cannot be resolved for cp312") as caught:
@@ -332,7 +345,9 @@ def test_a_build_in_a_container_finds_the_c_libraries_of_its_recipe(whb: Whb, tm
     body = "return PyUnicode_FromString(zlibVersion());"
     source = MODULE.format(module="demo", includes="#include <zlib.h>", body=body)
     archive = sdist(tmp_path, "demo", {**setuptools('["setuptools"]', LINKS_ZLIB), "demo.c": source})
-    (tmp_path / "whb.toml").write_text('[packages.demo]\nlibraries = ["zlib"]\n')
+    (tmp_path / "whb.toml").write_text(
+        '[packages.demo]\nlibraries = ["zlib"]\nconfig-settings = { zlib = "{zlib.prefix}" }\n'
+    )
     build = ("build", "-P", f"demo @ {archive.as_uri()}", "--python", "3.12", "--arch", "arm64")
     whb.ok(*build, "--engine", "container", cwd=tmp_path, WHB_CONTAINER_IMAGES=IMAGES)  # imported on Alpine
     (wheel,) = (tmp_path / "wheelhouse").glob("demo-1.0-*.whl")
