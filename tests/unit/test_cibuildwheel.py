@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cibuildwheel.frontend import parse_config_settings
+from cibuildwheel.frontend import parse_config_settings, prepare_config_settings
 from cibuildwheel.options import CommandLineArguments, Options
 from cibuildwheel.platforms import get_build_identifiers, linux
 
@@ -50,6 +50,16 @@ ODD = [
     "*",
     "",
     "ü",
+    "two\nlines\n",
+    "a\r\n\tb",
+    "~/x",
+    "# x #y",
+    "! x=!y",
+    "'\"'",
+    "$((1+1))${HOME}$'x'",
+    "trailing\\",
+    "{project} {package}/x",
+    "#{package} ##{project}",
 ]
 
 
@@ -143,7 +153,8 @@ def test_own_folders_come_before_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [*ODD, ["one", "two words"]])
 def test_config_settings_arrive_as_they_are(tmp_path: Path, value: str | Sequence[str]) -> None:
     options = read(tmp_path, order(config_settings={"setup-args": value}))
-    given = parse_config_settings(options.build_options("cp312-musllinux_aarch64").config_settings)
+    text = options.build_options("cp312-musllinux_aarch64").config_settings
+    given = parse_config_settings(prepare_config_settings(text, project="/project", package="/project"))
     assert given == {"setup-args": value}
 
 

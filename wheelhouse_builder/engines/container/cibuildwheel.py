@@ -8,6 +8,7 @@ is the same for all engines; in its place the wheel is taken as it is, with the 
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import stat
@@ -58,6 +59,7 @@ _STEPS = {
     _BUILDING: "build",
     "Repairing wheel": "take the wheel out",
 }
+_PLACEHOLDER = re.compile(r"\{(?:project|package)\}")
 _COPY_SECONDS = 600
 _OWN_CHARACTERS = 1 << 16  # more than cibuildwheel says before a build
 
@@ -148,7 +150,8 @@ def _literal(value: str) -> str:
 
 
 def _texts(value: str | Sequence[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+    """Texts that cibuildwheel, which puts paths in for `{project}` and `{package}`, hands on as they stand."""
+    return [_PLACEHOLDER.sub(r"#\g<0>", text) for text in ([value] if isinstance(value, str) else value)]
 
 
 def keep_files(folder: Path) -> None:
