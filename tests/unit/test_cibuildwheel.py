@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cibuildwheel.frontend import parse_config_settings, prepare_config_settings
@@ -24,12 +25,14 @@ from wheelhouse_builder.engines.container.cibuildwheel import (
 from wheelhouse_builder.engines.container.cibuildwheel import (
     _Told as Told,
 )
-from wheelhouse_builder.engines.container.labels import create_options, is_dead, new_job
+from wheelhouse_builder.engines.container.labels import create_options, is_dead, new_job, remove_left_behind
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from wheelhouse_builder.oci import Oci
 
 AMD312, AMD313, ARM312, ARM313 = (
     Target.parse(f"cp{python}-musllinux_1_2_{arch}") for arch in ("x86_64", "aarch64") for python in (312, 313)
@@ -242,3 +245,26 @@ def test_a_process_that_runs_is_not_dead() -> None:
 
 def test_jobs_have_labels_of_their_own() -> None:
     assert new_job() != new_job()
+
+
+@dataclass(frozen=True)
+class Left:
+    """A service with a container and a volume of each of these owners."""
+
+    owners: tuple[str, ...]
+    removed: list[tuple[str, ...]] = field(default_factory=list, hash=False)
+
+    def call(self, *arguments: str) -> str:
+        if "rm" in arguments:
+            self.removed.append(arguments)
+        if "inspect" in arguments:
+            return self.owners[int(arguments[-1])]
+        return "\n".join(str(number) for number in range(len(self.owners)))
+
+
+def test_what_dead_processes_left_is_removed_and_nothing_else() -> None:
+    owner = create_options(new_job())[-1].partition("=")[2]
+    dead = f"{owner.rpartition('.')[0]}.1"
+    service = Left((owner, dead, ""))
+    remove_left_behind(cast("Oci", service))
+    assert service.removed == [("rm", "--force", "--volumes", "1"), ("volume", "rm", "--force", "1")]
