@@ -73,7 +73,8 @@ def dockerd(*, hidden: Sequence[Path] = (), store_bytes: int | None = None) -> I
         # with process numbers of its own, so that all that it started dies with it, as with a machine
         alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         process = subprocess.Popen([*alone, "sh", "-c", script], stdout=log, stderr=log)
-        stack.callback(_stop, process)
+        stack.callback(process.wait)
+        stack.callback(process.kill)  # `unshare` waits for its child whatever other signal it gets
         made = Dockerd(host=f"tcp://127.0.0.1:{port}", data=data, pid=process.pid)
 
         def answers() -> bool:
@@ -188,6 +189,22 @@ def podman_with(image: str) -> Iterator[dict[str, str]]:
             load = ["podman", "load", "--quiet"]
             subprocess.run(load, stdin=saving.stdout, env=environ, check=True, capture_output=True)
         yield environ
+
+
+@contextlib.contextmanager
+def podman_elsewhere(environ: Mapping[str, str], hidden: Path) -> Iterator[str]:
+    """The URL of a service of this podman, for which a folder is empty, as on another machine."""
+    with tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp") as name:
+        host = f"unix://{name}/podman.sock"
+        serve = f"mount --make-rprivate /\nmount -t tmpfs tmpfs '{hidden}'\nexec podman system service --time=0 {host}"
+        with Path(name, "log").open("wb") as log:
+            argv = ["unshare", "--mount", "sh", "-euc", serve]
+            process = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
+            try:
+                wait_until(Path(name, "podman.sock").exists, "podman's service")
+                yield host
+            finally:
+                _stop(process)
 
 
 def _podman_variables(folder: Path) -> dict[str, str]:

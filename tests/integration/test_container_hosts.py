@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.docker import docker
 from tests.integration.projects import c_extension, sdist
-from tests.integration.services import Dockerd, dockerd, podman_with, ssh_to
+from tests.integration.services import Dockerd, dockerd, podman_elsewhere, podman_with, ssh_to
 from wheelhouse_builder.engines.container import labels, preflight
 from wheelhouse_builder.engines.container.mounts import Mount, mounted
 from wheelhouse_builder.errors import JobError, MachineError
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-MUSLLINUX = "whb-test/musllinux_1_2:{arch}"
+MUSLLINUX = "whb-test/musllinux_1_2:amd64"
 THERE = "whb-test/there:amd64"  # the same, under a name that only the other machine knows
 X86 = Target((3, 12), Arch.X86_64)
 NOTHING = ("", "")
+VARIABLES = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def elsewhere(whb: Whb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do
     """A docker on another machine, as good as, with the image for amd64."""
     folders = dict.fromkeys([Path("/tmp"), *(path for path in (whb.cache,) if not path.is_relative_to("/tmp"))])
     with dockerd(hidden=list(folders), store_bytes=4 << 30) as service:  # in memory: images are many files
-        service.load(MUSLLINUX.format(arch="amd64"))
-        service.client("tag", MUSLLINUX.format(arch="amd64"), THERE)
+        service.load(MUSLLINUX)
+        service.client("tag", MUSLLINUX, THERE)
         yield service
 
 
@@ -59,8 +60,15 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_answers", {})
 
 
-def place_at(host: str) -> preflight.Place:
-    settings = ContainerSettings(images={Arch.X86_64: MUSLLINUX.format(arch="amd64")}, hosts={Arch.X86_64: host})
+@pytest.fixture(scope="module")
+def podman() -> Iterator[dict[str, str]]:
+    """The environment of a podman that has the image."""
+    with podman_with(MUSLLINUX) as environ:
+        yield environ
+
+
+def place_at(host: str, engine: str = "docker") -> preflight.Place:
+    settings = ContainerSettings(engine=engine, images={Arch.X86_64: MUSLLINUX}, hosts={Arch.X86_64: host})
     return preflight.prepare(settings, X86, pull=False)
 
 
@@ -202,19 +210,32 @@ def test_a_host_that_cannot_be_reached_by_ssh() -> None:
 # Podman
 
 
-def test_wheels_are_built_by_podman(whb: Whb, tmp_path: Path) -> None:
+def test_folders_are_at_their_own_paths_for_a_podman_elsewhere(
+    podman: dict[str, str], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.setenv(name, podman[name])
+    wheels, scratch = folders
+    with podman_elsewhere(podman, Path("/tmp")) as host:
+        place = place_at(host, engine="podman")
+        assert not place.shares_files
+        with mounted(place, [Mount(path=wheels), Mount(path=scratch, writable=True)], labels.new_job()) as options:
+            assert run(place, SCRIPT.format(wheels=wheels, scratch=scratch), options) == "contentran"
+        assert (scratch / "made/file").read_text() == "made\n"
+        assert place.oci.call("ps", "--all", "--quiet") + place.oci.call("volume", "ls", "--quiet") == ""
+
+
+def test_wheels_are_built_by_podman(whb: Whb, podman: dict[str, str], tmp_path: Path) -> None:
     files = c_extension("podded")
     files["pyproject.toml"] += f"# {tmp_path}\n"
     archive = sdist(tmp_path, "podded", files)
-    with podman_with(MUSLLINUX.format(arch="amd64")) as environ:
-        variables: dict[str, Any] = {name: environ[name] for name in environ if name.startswith("CONTAINERS_")}
-        whb.ok(
-            *("build", "-P", f"podded @ {archive.as_uri()}", "--python", "3.12", "--arch", "amd64"),
-            cwd=tmp_path,
-            WHB_ENGINE="container",
-            WHB_CONTAINER_ENGINE="podman",
-            WHB_CONTAINER_IMAGES=f"amd64={MUSLLINUX.format(arch='amd64')}",
-            **variables,
-        )
+    whb.ok(
+        *("build", "-P", f"podded @ {archive.as_uri()}", "--python", "3.12", "--arch", "amd64"),
+        cwd=tmp_path,
+        WHB_ENGINE="container",
+        WHB_CONTAINER_ENGINE="podman",
+        WHB_CONTAINER_IMAGES=f"amd64={MUSLLINUX}",
+        **{name: podman[name] for name in VARIABLES},
+    )
     (wheel,) = Wheelhouse(tmp_path / "wheelhouse").wheels()
     assert (wheel.filename, wheel.engine) == ("podded-1.0-cp312-cp312-musllinux_1_2_x86_64.whl", "container")
