@@ -167,7 +167,7 @@ class Pipeline:
             raw.path,
             work.target,
             library_dirs=raw.library_dirs,
-            source_tree=work.tree,
+            source_tree=raw.built_in or work.tree,
             scratch=scratch,
             epoch=work.epoch,
             log=work.log,

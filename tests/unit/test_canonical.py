@@ -202,6 +202,12 @@ def test_two_dist_info_folders_are_refused(tmp_path: Path) -> None:
         canonicalise(wheel, tmp_path / "out", epoch=EPOCH)
 
 
+def test_an_sbom_keeps_what_only_looks_like_that() -> None:
+    """A container has the source in `/project`, and so have index pages."""
+    url = b'{"purl": "https://host/project/x"}'
+    assert stable_sbom(url, 0, Path("/project")) == url
+
+
 def test_an_sbom_forgets_where_the_wheel_was_built() -> None:
     documents = []
     for tree in (Path("/tmp/one/tree"), Path("/home/other")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,6 @@ from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from wheelhouse_builder.engines.container.cibuildwheel import Order
     from wheelhouse_builder.engines.cross.rust import Rust
@@ -168,6 +168,7 @@ def test_siblings_are_ordered_at_once_each_with_its_requirements(world: World, t
     assert raw.path.name == "demo-1.0-cp312-cp312-linux_aarch64.whl"
     assert {target: other.build_lock for target, other in raw.siblings.items()} == {ARM313: "lock of cp313"}
     assert raw.build_lock == "lock of cp312"
+    assert raw.built_in == Path("/project")
 
 
 def test_a_sibling_that_was_not_built_is_left_to_its_job(world: World, tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_the_container_has_no_network_and_no_privileges_and_is_removed(world: Wo
     make_engine(world, tmp_path).build(make_work(tmp_path))
     (order,) = world.orders
     text = " ".join(order.create_args)
-    assert "--network none" in text
+    assert "--network none --env HTTP_PROXY= " in text
     assert "--cap-drop ALL" in text
     assert "no-new-privileges" in text
     (job,) = world.removed

@@ -38,6 +38,7 @@ class RawWheel:
     library_dirs: tuple[Path, ...]  # where libraries to be grafted may be found
     build_lock: str  # the build requirements that were installed, with hashes
     fingerprint: Mapping[str, str]  # the one of `Engine.fingerprints` that holds for it
+    built_in: Path | None = None  # where the source was then, if not in `Work.tree`
     native_tools: str | None = None  # what ran natively in a container of another architecture: "zig 0.17.1, …"
     siblings: Mapping[Target, RawWheel] = field(default_factory=dict)  # those of `Work.siblings` that were built, too
 

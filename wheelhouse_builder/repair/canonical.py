@@ -98,7 +98,7 @@ def stable_sbom(content: bytes, epoch: int, source_tree: Path | None = None) -> 
     Cargo's identifiers of local crates hold the path of the source tree (maturin's SBOM): `/source` stands for it.
     """
     if source_tree is not None:
-        content = content.replace(os.fsencode(source_tree), b"/source")
+        content = content.replace(b"file://" + os.fsencode(source_tree), b"file:///source")
     with contextlib.suppress(ValueError):  # not JSON: somebody else's format
         document = json.loads(content)
         if isinstance(document, dict) and document.get("bomFormat") == "CycloneDX":

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 # Counted up when the engine itself changes what it makes of the same inputs.
 _REVISION = "1"
 
+_PROJECT = Path("/project")  # where cibuildwheel puts a source (platforms/linux.py)
 _LOOKED_AT = 4 << 20  # bytes of a log
 _NO_NETWORK = ("--network", "none")
 # Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
@@ -330,6 +331,7 @@ class ContainerEngine:
                 library_dirs=libraries,
                 build_lock=prepared.requirements[target].lock,
                 fingerprint=self._fingerprint(work.source, target, prepared.rust, accelerated=accelerated),
+                built_in=_PROJECT,
                 native_tools=(tools[target].told or None) if place.emulated else None,
             )
             for target, wheel in made.wheels.items()
