@@ -6,6 +6,8 @@ The two clients take the same options. What one of them refuses is told in one s
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
 import re
 import secrets
@@ -33,6 +35,14 @@ _ABOUT = {
     "docker": ("version", "--format", "{{.Server.Version}} {{.Server.Arch}}"),
     "podman": ("info", "--format", "{{.Version.Version}} {{.Host.Arch}}"),
 }
+# A container without network, nor proxies and what is secret in them: docker hands on those of its configuration,
+# podman those of its environment (docs.docker.com/engine/cli/proxy; podman-create(1), --http-proxy).
+_PROXIES = "HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY"
+NO_NETWORK = (
+    "--network",
+    "none",
+    *(option for name in f"{_PROXIES} {_PROXIES.lower()}".split() for option in ("--env", f"{name}=")),
+)
 # What the clients say (docker 20.10 and 28, podman 4.3), what it means, and what to do. The first that is found holds.
 _NOT_LET_IN = re.compile(
     r"permission denied while trying to connect to the docker|(?:docker|podman)\.sock: connect: permission denied",
@@ -139,7 +149,7 @@ class Oci:
         `options` are more for `run`, such as mounts. Raises as `call`.
         """
         name = f"whb-{secrets.token_hex(8)}"
-        argv = ["run", "--rm", "--name", name, "--label", "whb", "--network", "none"]
+        argv = ["run", "--rm", "--name", name, "--label", "whb", *NO_NETWORK]
         argv += ["--platform", f"linux/{arch.docker}"]
         # DAC_OVERRIDE: root inside reads files that are another user's outside
         argv += ["--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges"]
@@ -197,6 +207,14 @@ class Oci:
         if self.host:
             return f"is it running there? `{self.program} info` under the same host tells more"
         return {"docker": "`sudo systemctl start docker`", "podman": "`podman info` tells more"}[self.program]
+
+
+def mount_option(kind: str, source: str, target: str, *, writable: bool) -> tuple[str, str]:
+    """The option of `create` and `run` that mounts a folder (`bind`) or a volume (`volume`), which must be there."""
+    line = io.StringIO()  # CSV, so that a comma in a path is none between fields
+    mode = () if writable else ("ro",)
+    csv.writer(line, lineterminator="").writerow([f"type={kind}", f"source={source}", f"target={target}", *mode])
+    return "--mount", line.getvalue()
 
 
 def _last(said: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from wheelhouse_builder import oci
 from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.oci import Oci
+from wheelhouse_builder.oci import NO_NETWORK, Oci
 from wheelhouse_builder.process import Completed
 from wheelhouse_builder.target import Arch
 
@@ -181,3 +181,12 @@ def test_all_with_a_label_are_removed(client: Client) -> None:
 def test_where_nothing_has_the_label_nothing_is_removed(client: Client) -> None:
     DOCKER.remove("whb.job=1")
     assert [call[1:3] for call in client.calls] == [["ps", "--all"], ["volume", "ls"]]
+
+
+def test_a_container_without_network_gets_no_proxies_either(client: Client) -> None:
+    client.said = [""]
+    DOCKER.run("image", ["true"], arch=Arch.X86_64, timeout=1)
+    text = " ".join(client.calls[0])
+    assert f" {' '.join(NO_NETWORK)} " in text
+    for name in ("HTTP_PROXY", "https_proxy", "no_proxy", "ALL_PROXY"):
+        assert f" --env {name}= " in text

@@ -32,6 +32,7 @@ from wheelhouse_builder.engines.cross.zig import warm_zig, wrappers_text, zig_ve
 from wheelhouse_builder.engines.source import build_system_of, check_tag, given_settings, wants_rust
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.oci import NO_NETWORK
 from wheelhouse_builder.process import end_of
 from wheelhouse_builder.project.build_system import read_pyproject
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
@@ -55,7 +56,6 @@ _REVISION = "1"
 
 _PROJECT = Path("/project")  # where cibuildwheel puts a source (platforms/linux.py)
 _LOOKED_AT = 4 << 20  # bytes of a log
-_NO_NETWORK = ("--network", "none")
 # Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
 _NO_PRIVILEGES = ("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges")
 _OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
@@ -254,7 +254,7 @@ class ContainerEngine:
                 place, [Mount(path=inside), *self._mounts(prepared, tools)], job, canceller=self.canceller
             ) as mounts,
         ):
-            network = () if self._has_network(prepared.recipe) else _NO_NETWORK
+            network = () if self._has_network(prepared.recipe) else NO_NETWORK
             order = Order(
                 aims=tuple(self._aim(work, target, prepared, own) for target, own in tools.items()),
                 tree=work.tree,
