@@ -226,7 +226,7 @@ def _containers(settings: Settings) -> Iterator[Finding]:
 def _container(settings: Settings, target: Target) -> Finding:
     name = f"container, Python {target.python_version}, {target.arch.docker}"
     try:
-        place = preflight.prepare(settings.container, target, pull=False)
+        place = preflight.prepare(settings.container, target, pull=False, cache=settings.cache)
     except MachineError as error:
         to_be_had = isinstance(error, preflight.NoImageError) or _is_emulation_of_here(error, target.arch, settings)
         return _missing(name, error.message, error.hint or "", installable=to_be_had)
@@ -318,7 +318,14 @@ class _Installer:
                 self._prepare(target)
 
     def _prepare(self, target: Target) -> None:
-        preflight.prepare(self.settings.container, target, pull=True, tell=self._tell, canceller=self.canceller)
+        preflight.prepare(
+            self.settings.container,
+            target,
+            pull=True,
+            cache=self.settings.cache,
+            tell=self._tell,
+            canceller=self.canceller,
+        )
 
     def _register(self, arch: Arch) -> None:
         if binfmt.interpreter(arch) is None:

@@ -17,6 +17,7 @@ from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 ARM, X86 = Target((3, 12), Arch.AARCH64), Target((3, 12), Arch.X86_64)
 IMAGE = "whb-test/musllinux:tag"
@@ -106,6 +107,13 @@ def test_what_was_missing_is_looked_at_again(service: Service) -> None:
 def test_a_native_container(service: Service) -> None:
     service.about = "28.2.2 arm64"
     assert not prepare(SETTINGS, ARM, pull=False).emulated
+
+
+def test_whether_files_are_shared_is_tried_where_they_are(service: Service, tmp_path: Path) -> None:
+    prepare(SETTINGS, ARM, pull=False, cache=tmp_path / "a,cache")
+    (option,) = (call[call.index("--mount") + 1] for call in service.asked if "--mount" in call)
+    assert option.startswith(f'type=bind,"source={tmp_path}/a,cache/whb-seen-')
+    assert list((tmp_path / "a,cache").iterdir()) == []
 
 
 def test_a_service_elsewhere_has_none_of_our_folders(service: Service) -> None:

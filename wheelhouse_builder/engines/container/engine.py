@@ -136,7 +136,14 @@ class ContainerEngine:
         def tell(text: str) -> None:
             self.listener(Note(text=text))
 
-        return prepare(self.settings, target, pull=not self.resolving.offline, tell=tell, canceller=self.canceller)
+        return prepare(
+            self.settings,
+            target,
+            pull=not self.resolving.offline,
+            cache=self.cache,
+            tell=tell,
+            canceller=self.canceller,
+        )
 
     def _ways(self, place: Place) -> tuple[bool, ...]:
         """Whether compilers run natively: what is tried, in this order."""

@@ -6,8 +6,6 @@ A service that shares no files with this machine gets copies, in volumes of its 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 import secrets
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.container.labels import create_options
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.oci import mount_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,11 +43,8 @@ class Mount:
 
     def options(self, *, volume: str | None = None) -> tuple[str, ...]:
         """The options of `create` that mount it, or what a volume holds of it."""
-        source = ("type=bind", f"source={self.path}") if volume is None else ("type=volume", f"source={volume}")
-        line = io.StringIO()  # `--mount` takes CSV, so that a comma in a path is none between fields
-        mode = () if self.writable else ("ro",)
-        csv.writer(line, lineterminator="").writerow([*source, f"target={self.target}", *mode])
-        return "--mount", line.getvalue()
+        kind, source = ("bind", str(self.path)) if volume is None else ("volume", volume)
+        return mount_option(kind, source, self.target, writable=self.writable)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.container.images import image_for
 from wheelhouse_builder.errors import JobError, MachineError, UsageError
-from wheelhouse_builder.oci import Oci
+from wheelhouse_builder.oci import Oci, mount_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,25 +81,34 @@ def prepare(
     target: Target,
     *,
     pull: bool,
+    cache: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
     canceller: Canceller | None = None,
 ) -> Place:
     """Where wheels for the target are built. An image that is not there is pulled if `pull`; `tell` hears of that.
 
-    What is found for an architecture and an image is remembered in this process.
+    Whether the service shares files is tried in `cache`, where all that is mounted lies (None: where temporary files
+    do). What is found for an architecture and an image is remembered in this process.
     Raises `MachineError` for whatever is missing, and `UsageError` for a host that the program cannot have.
     """
-    oci = service_for(target.arch, settings)
-    question = (oci, image_for(target, settings), target.arch, pull)
+    look = _Look(
+        oci=service_for(target.arch, settings),
+        image=image_for(target, settings),
+        arch=target.arch,
+        cache=cache,
+        tell=tell,
+        canceller=canceller,
+    )
+    question = (look.oci, look.image, look.arch)
     with _locks[question]:
         if question not in _answers:
-            _answers[question] = _look(*question, tell, canceller)
+            _answers[question] = look.place(pull=pull)
     place = _answers[question]
     _require_python(place, target)
     return place
 
 
-_Question = tuple[Oci, str, "Arch", bool]
+_Question = tuple[Oci, str, "Arch"]
 _answers: dict[_Question, Place] = {}
 _locks: defaultdict[_Question, threading.Lock] = defaultdict(threading.Lock)
 
@@ -113,30 +122,6 @@ def service_for(arch: Arch, settings: ContainerSettings) -> Oci:
             hint="write it as ssh://user@host/run/user/1000/podman/podman.sock",
         )
     return Oci(program=settings.engine, host=host)
-
-
-def _look(
-    oci: Oci, image: str, arch: Arch, pull: bool, tell: Callable[[str], None], canceller: Canceller | None
-) -> Place:
-    version = require_service(oci)
-    image_id = oci.image_id(image, arch) or _pulled(oci, image, arch, pull, tell, canceller)
-    emulated = oci.architecture() is not arch
-    facts = _facts(oci, image, image_id, arch, emulated, canceller)
-    place = Place(
-        oci=oci,
-        arch=arch,
-        version=version,
-        image=image,
-        image_id=image_id,
-        emulated=emulated,
-        shares_files="files" in facts["shares"],
-        pythons=frozenset(facts["python"]),
-        has_compiler="cc" in facts["program"],
-        has_cargo="cargo" in facts["program"],
-        free=max((int(free) << 10 for free in facts["free"] if free.isdigit()), default=0),
-    )
-    _require_fit(place, facts["machine"])
-    return place
 
 
 def require_service(oci: Oci) -> str:
@@ -153,80 +138,105 @@ def require_service(oci: Oci) -> str:
     return version
 
 
-def _pulled(
-    oci: Oci, image: str, arch: Arch, pull: bool, tell: Callable[[str], None], canceller: Canceller | None
-) -> str:
-    how = f"`{oci.program} pull --platform linux/{arch.docker} {image}`"
-    if not pull:
-        raise NoImageError(f"{oci.name} has no image {image} for {arch.docker}", hint=f"{how} gets it")
-    tell(f"getting the image {image} for {arch.docker}")
-    try:
-        oci.pull(image, arch, canceller)
-    except JobError as error:
-        reason = error.tail.splitlines()[-1].strip() if error.tail else error.message
-        raise NoImageError(
-            f"{oci.name} has no image {image} for {arch.docker} and cannot get it: {reason}",
-            hint=f"{how} must work here; container.images names another image",
-        ) from error
-    if identity := oci.image_id(image, arch):
-        return identity
-    raise MachineError(
-        f"the image {image} is not for {arch.docker}", hint=f"name one that is: container.images, {arch.docker} = …"
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """At one image in one service."""
 
+    oci: Oci
+    image: str
+    arch: Arch
+    cache: Path | None
+    tell: Callable[[str], None]
+    canceller: Canceller | None
 
-def _facts(
-    oci: Oci, image: str, image_id: str, arch: Arch, emulated: bool, canceller: Canceller | None
-) -> dict[str, list[str]]:
-    """What the image says about itself."""
+    def place(self, *, pull: bool) -> Place:
+        """What is there. Raises `MachineError`."""
+        version = require_service(self.oci)
+        image_id = self.oci.image_id(self.image, self.arch) or self._pulled(pull=pull)
+        emulated = self.oci.architecture() is not self.arch
+        facts = self._facts(image_id, emulated=emulated)
+        place = Place(
+            oci=self.oci,
+            arch=self.arch,
+            version=version,
+            image=self.image,
+            image_id=image_id,
+            emulated=emulated,
+            shares_files="files" in facts["shares"],
+            pythons=frozenset(facts["python"]),
+            has_compiler="cc" in facts["program"],
+            has_cargo="cargo" in facts["program"],
+            free=max((int(free) << 10 for free in facts["free"] if free.isdigit()), default=0),
+        )
+        _require_fit(place, facts["machine"])
+        return place
 
-    def run(*options: str) -> str:
-        command = ["-euc", _PROBE]
-        options = ("--entrypoint", "/bin/sh", *options)
-        return oci.run(image_id, command, arch=arch, options=options, timeout=_PROBE_SECONDS, canceller=canceller)
-
-    with tempfile.TemporaryDirectory(prefix="whb-seen-") as folder:
-        Path(folder, "seen").touch()
+    def _pulled(self, *, pull: bool) -> str:
+        missing = f"{self.oci.name} has no image {self.image} for {self.arch.docker}"
+        how = f"`{self.oci.program} pull --platform linux/{self.arch.docker} {self.image}`"
+        if not pull:
+            raise NoImageError(missing, hint=f"{how} gets it")
+        self.tell(f"getting the image {self.image} for {self.arch.docker}")
         try:
-            said = run("--mount", f"type=bind,source={folder},target={_SEEN},ro")
-        except JobError:  # a service elsewhere has no such folder
+            self.oci.pull(self.image, self.arch, self.canceller)
+        except JobError as error:
+            hint = f"{how} must work here; container.images names another image"
+            raise NoImageError(f"{missing} and cannot get it: {_said(error)}", hint=hint) from error
+        if identity := self.oci.image_id(self.image, self.arch):
+            return identity
+        raise MachineError(f"the image {self.image} is not for {self.arch.docker}", hint=_name_another(self.arch))
+
+    def _facts(self, image_id: str, *, emulated: bool) -> dict[str, list[str]]:
+        """What the image says about itself."""
+        if self.cache is not None:
+            self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="whb-seen-", dir=self.cache) as folder:
+            Path(folder, "seen").touch()
             try:
-                said = run()
-            except JobError as error:
-                raise _why_not(oci, image, arch, emulated, error) from error
-    facts: dict[str, list[str]] = defaultdict(list)
-    for line in said.splitlines():
-        name, _, value = line.partition(" ")
-        facts[name].append(value)
-    return facts
+                said = self._run(image_id, *mount_option("bind", folder, _SEEN, writable=False))
+            except JobError:  # a service elsewhere has no such folder
+                try:
+                    said = self._run(image_id)
+                except JobError as error:
+                    raise self._why_not(error, emulated=emulated) from error
+        facts: dict[str, list[str]] = defaultdict(list)
+        for line in said.splitlines():
+            name, _, value = line.partition(" ")
+            facts[name].append(value)
+        return facts
 
+    def _run(self, image_id: str, *options: str) -> str:
+        return self.oci.run(
+            image_id,
+            ["-euc", _PROBE],
+            arch=self.arch,
+            options=["--entrypoint", "/bin/sh", *options],
+            timeout=_PROBE_SECONDS,
+            canceller=self.canceller,
+        )
 
-def _why_not(oci: Oci, image: str, arch: Arch, emulated: bool, error: JobError) -> MachineError:
-    foreign = _NO_EXEC.search(error.tail) or (emulated and _NO_INTERPRETER.search(error.tail))
-    if not foreign:
-        said = error.tail.splitlines()[-1].strip() if error.tail else error.message
-        return MachineError(
-            f"{oci.name} cannot run {image}: {said}", hint=f"`{oci.program} run --rm {image} true` must work"
+    def _why_not(self, error: JobError, *, emulated: bool) -> MachineError:
+        oci, image, arch = self.oci, self.image, self.arch.docker
+        if not (_NO_EXEC.search(error.tail) or (emulated and _NO_INTERPRETER.search(error.tail))):
+            hint = f"`{oci.program} run --rm {image} true` must work"
+            return MachineError(f"{oci.name} cannot run {image}: {_said(error)}", hint=hint)
+        if not emulated:
+            told = f"the image {image} says that it is for {arch}, and holds programs of another architecture"
+            return MachineError(told, hint=_name_another(self.arch))
+        where = f" on {oci.host}" if oci.host else ""
+        here = "" if oci.host else "`whb doctor --engine container --install`, or "
+        how = f"{here}`{oci.program} run --privileged --rm tonistiigi/binfmt --install {arch}`{where}"
+        return NoEmulationError(
+            f"{oci.name} runs no programs of {arch}: QEMU is not registered with binfmt_misc and the flag F{where}",
+            hint=f"{how}; or name a machine that runs {arch}: container.hosts",
         )
-    if not emulated:
-        return MachineError(
-            f"the image {image} says that it is for {arch.docker}, and holds programs of another architecture",
-            hint=f"name one that is: container.images, {arch.docker} = …",
-        )
-    where = f" on {oci.host}" if oci.host else ""
-    how = f"`{oci.program} run --privileged --rm tonistiigi/binfmt --install {arch.docker}`"
-    here = "" if oci.host else "`whb doctor --engine container --install`, or "
-    return NoEmulationError(
-        f"{oci.name} runs no programs of {arch.docker}: QEMU is not registered with binfmt_misc and the flag F{where}",
-        hint=f"{here}{how}{where}; or name a machine that runs {arch.docker}: container.hosts",
-    )
 
 
 def _require_fit(place: Place, machines: list[str]) -> None:
     if machines != [str(place.arch)]:
         raise MachineError(
             f"the image {place.image} says that it is for {place.arch.docker}, and runs as {', '.join(machines)}",
-            hint=f"name one that is: container.images, {place.arch.docker} = …",
+            hint=_name_another(place.arch),
         )
     if place.free < _LEAST_SPACE:
         raise MachineError(
@@ -242,3 +252,11 @@ def _require_python(place: Place, target: Target) -> None:
             f"the image {place.image} has no Python {target.python_version}: /opt/python holds {there}",
             hint=f"name one that has: container.images, {place.arch.docker} = …; or leave {target.python_version} out",
         )
+
+
+def _name_another(arch: Arch) -> str:
+    return f"name one that is: container.images, {arch.docker} = …"
+
+
+def _said(error: JobError) -> str:
+    return error.tail.splitlines()[-1].strip() if error.tail else error.message
