@@ -129,5 +129,7 @@ def test_what_root_made_becomes_the_users(
     mount = Mount(path=tmp_path, writable=True)
     with mounted(place(shares_files=True), [mount], LABEL):
         (tmp_path / name).touch()
-    assert len(commands) == count
+    with pytest.raises(JobError, match="no build"), mounted(place(shares_files=True), [mount], LABEL):
+        raise JobError("no build")
+    assert len(commands) == 2 * count
     assert all(command[:2] == ["find", str(tmp_path)] and "1000:1001" in command for command in commands)

@@ -62,8 +62,11 @@ def mounted(
     if place.shares_files:
         try:
             yield tuple(option for mount in wanted for option in mount.options())
-        finally:
-            _take_over(place, writable, canceller)
+        except BaseException:
+            with contextlib.suppress(JobError, MachineError):
+                _take_over(place, writable)
+            raise
+        _take_over(place, writable)
         return
     volumes = {mount: f"whb-{secrets.token_hex(8)}" for mount in wanted}
     try:
@@ -113,16 +116,14 @@ def _holder(place: Place, volumes: dict[Mount, str], label: str) -> Iterator[str
             place.oci.call("rm", "--force", container)
 
 
-def _take_over(place: Place, writable: Sequence[Mount], canceller: Canceller | None) -> None:
+def _take_over(place: Place, writable: Sequence[Mount]) -> None:
     """Give this user what root made in the container, and is root's here too: docker without user namespaces."""
     foreign = [mount for mount in writable if os.geteuid() != 0 and _has_roots(mount.path)]
     if foreign:
         paths = [mount.target for mount in foreign]
         command = ["find", *paths, "-user", "0", "-exec", "chown", "-h", f"{os.geteuid()}:{os.getegid()}", "{}", "+"]
         options = ["--cap-add", "CHOWN", *(option for mount in foreign for option in mount.options())]
-        place.oci.run(
-            place.image_id, command, arch=place.arch, options=options, timeout=_OWN_SECONDS, canceller=canceller
-        )
+        place.oci.run(place.image_id, command, arch=place.arch, options=options, timeout=_OWN_SECONDS)
 
 
 def _has_roots(folder: Path) -> bool:
