@@ -163,7 +163,7 @@ def test_siblings_are_ordered_at_once_each_with_its_requirements(world: World, t
     (order,) = world.orders
     assert order.targets == (ARM312, ARM313)
     assert [aim.environment["UV_FIND_LINKS"] for aim in order.aims] == [
-        str(tmp_path / "scratch" / str(target) / "wheels") for target in (ARM312, ARM313)
+        (tmp_path / "scratch" / str(target) / "wheels").as_uri() for target in (ARM312, ARM313)
     ]
     assert raw.path.name == "demo-1.0-cp312-cp312-linux_aarch64.whl"
     assert {target: other.build_lock for target, other in raw.siblings.items()} == {ARM313: "lock of cp313"}

@@ -302,7 +302,7 @@ class ContainerEngine:
 
     def _aim(self, work: Work, target: Target, prepared: _Prepared, tools: NativeTools) -> Aim:
         recipe, prefixes = prepared.recipe, prepared.prefixes
-        folder = str(prepared.requirements[target].folder)
+        folder = prepared.requirements[target].folder.as_uri()  # commas and spaces are between several of them
         return Aim(
             target=target,
             environment={
