@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import uv
 
 from wheelhouse_builder.engines.container import toolchain as module
 from wheelhouse_builder.engines.container.preflight import Place
@@ -17,7 +20,6 @@ from wheelhouse_builder.engines.container.toolchain import (
     native_tools,
     needs_own_compiler,
 )
-from wheelhouse_builder.engines.cross import rust as rust_module
 from wheelhouse_builder.engines.cross.rust import Rust
 from wheelhouse_builder.oci import Oci
 from wheelhouse_builder.target import Arch, Target
@@ -82,13 +84,13 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     static = {"cargo-zigbuild"}
-    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(module.uv_program, "find_uv_bin", lambda: str(made.uv))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(made.uv))
     monkeypatch.setattr(module, "cargo_zigbuild", lambda: str(made.zigbuild))
     monkeypatch.setattr(module, "_ask", lambda program: {} if program.name in static else made.libraries)
     monkeypatch.setattr(module, "_loader", lambda program: "" if program.name in static else LOADER)
     monkeypatch.setattr(module, "run", made.patch)
-    monkeypatch.setattr(rust_module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     return made
 
 
@@ -195,7 +197,7 @@ REFUSALS = tomllib.loads((resources.files(module.__package__) / "refusals.toml")
 @pytest.mark.parametrize("entry", REFUSALS, ids=lambda entry: entry["match"])
 def test_each_refusal_is_known_by_its_line(entry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     module._refusals.cache_clear()
-    monkeypatch.setattr(module.tomllib, "loads", lambda _: {"refusal": [entry]})
+    monkeypatch.setattr(tomllib, "loads", lambda _: {"refusal": [entry]})
     assert needs_own_compiler(f"building\n  {entry['example']}\nerror: command failed\n") == entry["example"]
     module._refusals.cache_clear()
 
