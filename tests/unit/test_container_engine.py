@@ -187,6 +187,12 @@ def test_the_container_has_no_network_and_no_privileges_and_is_removed(world: Wo
     assert f"--label {job}" in text
 
 
+def test_what_a_package_says_to_uv_does_not_count(world: World, tmp_path: Path) -> None:
+    make_engine(world, tmp_path).build(make_work(tmp_path))
+    ((aim,),) = (order.aims for order in world.orders)
+    assert (aim.environment["UV_NO_CONFIG"], aim.environment["UV_NO_SOURCES"]) == ("1", "1")
+
+
 def test_a_recipe_alone_lets_the_network_in_and_not_offline(world: World, tmp_path: Path) -> None:
     tables = {"demo": {"network": True}}
     make_engine(world, tmp_path, package_tables=tables).build(make_work(tmp_path))

@@ -58,7 +58,9 @@ _PROJECT = Path("/project")  # where cibuildwheel puts a source (platforms/linux
 _LOOKED_AT = 4 << 20  # bytes of a log
 # Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
 _NO_PRIVILEGES = ("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges")
-_OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+# [tool.uv.sources] is for the package's own developers; what was got are the build requirements as PEP 518 states them.
+_UV = {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_NO_SOURCES": "1", "UV_PYTHON_DOWNLOADS": "never"}
+_OFFLINE = {"PIP_NO_INDEX": "1", **_UV}
 # For the image's own cargo: rustc links musl statically by default, which an extension module cannot be (PyO3#1109).
 _IMAGES_RUST = {"CARGO_ENCODED_RUSTFLAGS": "-C\x1ftarget-feature=-crt-static", "MATURIN_NO_INSTALL_RUST": "1"}
 _SAME_EVERYWHERE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
