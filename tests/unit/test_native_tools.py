@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import shutil
 import tomllib
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from wheelhouse_builder.engines.container.toolchain import (
     needs_own_compiler,
 )
 from wheelhouse_builder.engines.cross.rust import Rust
+from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.oci import Oci
 from wheelhouse_builder.target import Arch, Target
 
@@ -31,7 +33,7 @@ TARGET = Target.parse("cp312-musllinux_1_2_aarch64")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
-def place(arch: Arch = Arch.AARCH64, *, emulated: bool = True) -> Place:
+def place(arch: Arch = Arch.AARCH64, *, emulated: bool = True, shares_files: bool = True) -> Place:
     return Place(
         oci=Oci(program="docker"),
         arch=arch,
@@ -39,7 +41,7 @@ def place(arch: Arch = Arch.AARCH64, *, emulated: bool = True) -> Place:
         image="musllinux",
         image_id="sha256:1",
         emulated=emulated,
-        shares_files=True,
+        shares_files=shares_files,
         pythons=frozenset({"cp312-cp312"}),
         has_compiler=True,
         has_cargo=False,
@@ -146,6 +148,20 @@ def test_everything_is_where_it_is_here(machine: Machine) -> None:
         assert any(Path(file).is_relative_to(folder) for folder in mounted), file
 
 
+def test_zigs_cache_stays_where_files_are_shared(machine: Machine) -> None:
+    """The cache names zig's sources by their inodes, which copies of them do not have."""
+    tools = native_tools(place(shares_files=False), TARGET, cache=machine.cache, c=True, rust=None)
+    assert not [mount.path for mount in tools.mounts if mount.writable]
+    assert not any(str(machine.cache / "zig") == value for value in tools.environment.values())
+
+
+def test_the_version_of_uv_rebuilds_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = native_identity(place(), c=True, rust=None)
+    monkeypatch.setattr(metadata, "version", lambda name: "99")
+    after = native_identity(place(), c=True, rust=None)
+    assert {name for name in before if before[name] != after[name]} == {"zig"}
+
+
 def test_programs_take_their_own_libraries_and_none_of_the_image(machine: Machine) -> None:
     tools = native_tools(place(), TARGET, cache=machine.cache, c=False, rust=None)
     (folder,) = (mount.path for mount in tools.mounts)
@@ -171,6 +187,24 @@ def test_copies_are_made_once_until_a_library_changes(machine: Machine) -> None:
     assert not machine.patched
     machine.program("usr/lib/libc.so.6", "a new one")
     assert folder() != first
+
+
+def test_a_cache_that_moved_gets_copies_of_its_own(machine: Machine) -> None:
+    """Copies name the folder of their libraries."""
+    folders = [
+        native_tools(place(), TARGET, cache=machine.folder / name, c=False, rust=None).mounts[0].path
+        for name in ("one", "two")
+    ]
+    assert len({folder.name for folder in folders}) == 2
+
+
+def test_a_full_disk_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(JobError, match="no space left"):
+        native_tools(place(), TARGET, cache=machine.cache, c=False, rust=None)
 
 
 def test_host_programs_are_not_linked_by_the_hosts_gcc(machine: Machine) -> None:

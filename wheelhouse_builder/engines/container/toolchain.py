@@ -28,6 +28,7 @@ from wheelhouse_builder.elf import read_elf
 from wheelhouse_builder.engines.container.mounts import Mount
 from wheelhouse_builder.engines.cross.rust import Elsewhere, cargo_zigbuild, rust_environment
 from wheelhouse_builder.engines.cross.zig import ensure_zig, wrappers_text, zig_caches, zig_version
+from wheelhouse_builder.files import raise_disk_error
 from wheelhouse_builder.process import base_environment, run
 from wheelhouse_builder.target import Arch
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from wheelhouse_builder.target import Target
 
 _SOURCE = "/project"  # where cibuildwheel puts the source (cibuildwheel/platforms/linux.py)
-_TOLD = ("zig", "rustc", "uv")
 _LIBRARY = re.compile(r"^\s*(\S+) => (/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)  # of ldd(1)
 _LIBRARIES_CHANGED = Path("/etc/ld.so.cache")  # written anew whenever a library is installed
 
@@ -74,8 +74,11 @@ def native_tools(
     environment: dict[str, str] = {}
     path = [str(tools.bin)] if c else []
     if c or rust:
-        mounts += [Mount(path=tools.bin.parent), Mount(path=tools.zig.parent), *_zig_cache(cache)]
-        environment |= zig_caches(cache) | (_compilers(tools) if c else {})
+        mounts += [Mount(path=tools.bin.parent), Mount(path=tools.zig.parent)]
+        environment |= _compilers(tools) if c else {}
+        if place.shares_files:  # zig knows its sources by their inodes: to a copy of them the cache says nothing
+            mounts += _zig_cache(cache)
+            environment |= zig_caches(cache)
     if programs := [*_programs(rust), *([Path(uv_program.find_uv_bin())] if uv else [])]:
         copies = runnable_copies(programs, cache)
         mounts.append(Mount(path=copies))
@@ -89,7 +92,7 @@ def native_tools(
         environment=environment,
         path=tuple(path),
         uv=uv,
-        told=", ".join(f"{name} {version.split()[0]}" for name, version in identity.items() if name in _TOLD),
+        told=", ".join(_told(c=c, rust=rust, uv=uv)),
         identity=identity,
     )
 
@@ -108,8 +111,17 @@ def native_identity(place: Place, *, c: bool, rust: Rust | None, uv: bool = True
     if rust:
         identity["rustc"] = f"{rust.version} {rust.commit}, linked by {metadata.version('cargo-zigbuild')}"
     if uv:
-        identity["uv"] = metadata.version("uv")
+        identity["front end"] = "uv"  # whatever its version: what it installs is locked
     return identity
+
+
+def _told(*, c: bool, rust: Rust | None, uv: bool) -> Iterator[str]:
+    if c or rust:
+        yield f"zig {zig_version()}"
+    if rust:
+        yield f"rustc {rust.version}"
+    if uv:
+        yield f"uv {metadata.version('uv')}"
 
 
 def _zig_cache(cache: Path) -> Iterator[Mount]:
@@ -168,16 +180,25 @@ def runnable_copies(programs: Iterable[Path], cache: Path) -> Path:
     for program in programs:
         files[f"bin/{program.name}"] = program
         files |= {f"lib/{name}": file for name, file in _libraries(program, cache).items()}
-    identity = hashlib.sha256("\0".join(f"{name}\0{_identity(file)}" for name, file in files.items()).encode())
-    folder = cache / "toolchains" / f"native-{identity.hexdigest()[:12]}"
-    if folder.exists():
-        return folder
+    # with the place, which the copies name as that of their libraries
+    identity = "\0".join([str(cache), *(f"{name}\0{_identity(file)}" for name, file in files.items())])
+    folder = cache / "toolchains" / f"native-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    if not folder.exists():
+        try:
+            _copy(files, folder)
+        except OSError as error:
+            raise_disk_error(error, folder)
+    return folder
+
+
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix="native-") as scratch:
         made = Path(scratch, "made")
         for name, file in files.items():
             (made / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, made / name)
+            shutil.copyfile(file, made / name)
+            (made / name).chmod(0o755)
         for program in (made / "bin").iterdir():
             _use_own_libraries(program, folder / "lib")
         try:
@@ -185,7 +206,6 @@ def runnable_copies(programs: Iterable[Path], cache: Path) -> Path:
         except OSError:
             if not folder.exists():  # else another process made it meanwhile
                 raise
-    return folder
 
 
 def _identity(file: Path) -> str:
