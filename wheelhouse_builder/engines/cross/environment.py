@@ -75,7 +75,8 @@ class BuildEnvironment:
         env = {**self._environ(), **(extra_environ or {})}
         folder = Path(cwd) if cwd else None
         what = "the build backend"
-        writable = [folder for folder in (*map(Path, _TEMPORARY), *self.writable) if folder.is_dir()]
+        # What is read-only here, in a container say, cannot be made writable in the sandbox.
+        writable = [place for place in (*map(Path, _TEMPORARY), *self.writable) if os.access(place, os.W_OK)]
         held = self._sandbox.around(cmd, writable, network=self.network)
         run(held, env=env, cwd=folder, log=self.log, canceller=self.canceller, what=what)
 
