@@ -1,6 +1,6 @@
 """What a small web service does with passwords, by cffi and the C library: prints `ok`."""
 
-from cffi import FFI
+from cffi import FFI  # type: ignore[import-untyped]
 
 ffi = FFI()
 ffi.cdef("char *crypt(const char *key, const char *salt);")
