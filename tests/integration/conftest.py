@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = "whb-test/python:{python}-alpine-{arch}"
+BUILDER_BASE = "whb-test/python:3.12-slim"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,16 @@ def cffi_wheelhouse(whb: Whb) -> Iterator[Path]:
         Path(name).chmod(0o755)
         whb.ok("build", "-P", "cffi", "--python", "3.12", "--arch", "amd64", "--arch", "arm64", cwd=Path(name))
         yield Path(name, "wheelhouse")
+
+
+@pytest.fixture(scope="session")
+def builder() -> str:
+    """docker/builder of this checkout. Layers of an earlier run are taken: what is compiled in it takes minutes."""
+    from tests.integration.docker import docker
+
+    file = ("--file", str(REPOSITORY / "docker/builder/Dockerfile"), "--build-arg", f"BASE={BUILDER_BASE}")
+    docker("build", "--network", "host", *file, "--tag", "whb-test/builder", str(REPOSITORY))
+    return "whb-test/builder"
 
 
 def in_alpine(python: str, arch: str, script: str, *mounts: tuple[Path, str]) -> str:

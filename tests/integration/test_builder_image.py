@@ -1,0 +1,177 @@
+"""docker/builder: one amd64 container builds for both architectures, as nobody, and its builds have no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socketserver
+import subprocess
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import BUILDER_BASE, REPOSITORY, in_alpine
+from tests.integration.docker import DOCKER, docker
+from tests.integration.projects import c_extension
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+UID = 12345  # nobody that the image knows
+USER = f"{UID}:{UID}"
+BOTH = ("--python", "3.12", "--arch", "amd64", "--arch", "arm64")
+PAGE = REPOSITORY / "docs/how-to/builder-image.md"
+HELD = ("--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined")
+
+# setup.py of an extension, which goes on the network, and builds only where it is not let.
+GOES_OUT = """\
+import socket
+from setuptools import setup
+try:
+    socket.create_connection(("127.0.0.1", {port}), timeout=5).close()
+except OSError as error:
+    print("no network:", error)
+else:
+    raise SystemExit("this build has network")
+setup()
+"""
+OXIDE = {
+    "pyproject.toml": """\
+[build-system]
+requires = ["setuptools>=77", "setuptools-rust>=1.13"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "oxide"
+version = "1.0"
+[[tool.setuptools-rust.ext-modules]]
+target = "oxide.native"
+binding = "NoBinding"
+[tool.setuptools]
+packages = ["oxide"]
+""",
+    "Cargo.toml": '[package]\nname = "native"\nversion = "1.0.0"\nedition = "2021"\n[lib]\ncrate-type = ["cdylib"]\n',
+    "Cargo.lock": 'version = 3\n\n[[package]]\nname = "native"\nversion = "1.0.0"\n',
+    "src/lib.rs": '#[no_mangle]\npub extern "C" fn answer() -> i32 { std::env::args().count().min(0) as i32 + 42 }\n',
+    "oxide/__init__.py": "",
+}
+USE = """
+    pip install --quiet --disable-pip-version-check --no-cache-dir --target /tmp/site --no-index --find-links /w \
+        goes-out oxide cffi
+    export PYTHONPATH=/tmp/site
+    python3 -c "import goes_out; print(goes_out.answer())"
+    python3 -c "import ctypes, glob; print(ctypes.CDLL(glob.glob('/tmp/site/oxide/native*.so')[0]).answer())"
+    python3 -c "import cffi; f = cffi.FFI(); print(f.callback('int(int)', lambda x: x + 1)(41))"
+"""
+
+
+@pytest.fixture(scope="module")
+def volume() -> Iterator[str]:
+    """whb's cache in a volume of docker's, which starts as what the image has."""
+    name = f"whb-test-cache-{os.getpid()}"
+    docker("volume", "create", name)
+    yield name
+    docker("volume", "rm", name)
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """A port of this machine where connections are taken."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a user, who has a wheelhouse to fill."""
+    folder = tmp_path_factory.mktemp("work")
+    write(folder / "oxide", OXIDE)
+    (folder / "requirements.txt").write_text("./goes-out\n./oxide\ncffi\n", encoding="utf-8")
+    return folder
+
+
+def give_away(folder: Path) -> None:
+    """The folder becomes the container's user's."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, UID, UID, follow_symlinks=False)
+
+
+def wheels(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.whl")}
+
+
+def test_it_is_nobodys_labelled_and_whole(builder: str) -> None:
+    config = json.loads(docker("inspect", "--format", "{{json .Config}}", builder).stdout)
+    assert (config["User"], config["Healthcheck"]["Test"]) == ("10001:10001", ["NONE"])
+    assert config["Labels"]["org.opencontainers.image.base.name"] == BUILDER_BASE
+    looking = ("run", "--rm", "--network", "none", "--cap-drop", "ALL")
+    doctor = docker(*looking, *HELD, builder, "doctor", "--wheelhouse", "/wheelhouse", "--json", *BOTH)
+    states = {finding["name"]: finding["state"] for finding in json.loads(doctor.stdout)["findings"]}
+    wanted = {name: state for name, state in states.items() if not name.startswith("Alpine")}
+    assert set(wanted.values()) == {"ok"}, wanted
+    for arch in ("amd64", "arm64"):
+        assert {f"zig for {arch}", f"Rust for {arch} musl"} <= set(wanted)
+    left = "find / -xdev '(' -name '*.whl' -o -path '*/.cache/*' ')' ! -path '*/ensurepip/*'"
+    shell = ("--user", "0", "--entrypoint", "sh", builder, "-c", f"{left}; ls -A /var/lib/apt/lists /work")
+    shown = docker("run", "--rm", "--network", "none", *shell).stdout
+    assert shown.split() == ["/var/lib/apt/lists:", "/work:"]
+
+
+def command(builder: str, volume: str, number: int, *options: str) -> list[str]:
+    """A command of the page, as it stands there, for the user, the image and the volume of the tests."""
+    found = re.findall(r"^ {4}(docker run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    text = found[number].replace("\\\n", " ").replace("$(id -u):$(id -g)", USER).replace("whb-cache", volume)
+    words = shlex.split(text.replace("whb-builder", builder))
+    assert words[:3] == ["docker", "run", "--rm"]
+    return [DOCKER, *words[1:3], *options, *words[3:]]
+
+
+def run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run it in a folder, which is the container's user's from then on."""
+    give_away(folder)
+    argv = [word.replace("$PWD", str(folder)) for word in argv]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_builds_have_no_network_though_the_container_has(builder: str, volume: str, work: Path) -> None:
+    """The first command of the page, on the network of this machine, and held more tightly still."""
+    with listening() as port:
+        write(work / "goes-out", {**c_extension("goes-out"), "setup.py": GOES_OUT.format(port=port)})
+        more = ("--network", "host", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
+        unheld = [word for word in command(builder, volume, 0, *more) if word not in HELD]
+        refused = run([*unheld[: unheld.index("requirements.txt")], "-P", "./goes-out", *BOTH[:4]], work)
+        assert refused.returncode == 1, refused.stderr
+        assert "this build has network" in refused.stdout + refused.stderr
+        done = run(command(builder, volume, 0, *more), work)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = wheels(work / "wheelhouse")
+    assert {name.split("-")[0] for name in made} == {"cffi", "goes_out", "oxide", "pycparser"}
+    assert {path.stat().st_uid for path in (work / "wheelhouse").iterdir()} == {UID}
+    for arch in ("amd64", "arm64"):
+        assert in_alpine("3.12", arch, USE, (work / "wheelhouse", "/w")).split() == ["42", "42", "42"]
+
+
+def test_all_again_without_any_network(builder: str, volume: str, work: Path) -> None:
+    """The second command: nothing of what was built is kept, all of what was downloaded is."""
+    remove = ("--entrypoint", "rm", builder, "-r", "/var/cache/whb/builds")
+    docker("run", "--rm", "--user", USER, "--network", "none", "--volume", f"{volume}:/var/cache/whb", *remove)
+    argv = [*command(builder, volume, 1), "--wheelhouse", "again"]
+    assert argv[argv.index("--network") + 1] == "none"
+    again = run(argv, work)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "builds are not held at all" in again.stderr
+    assert wheels(work / "again") == wheels(work / "wheelhouse")
