@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.container import binfmt, preflight
@@ -78,9 +79,13 @@ def inspect(settings: Settings) -> tuple[Finding, ...]:
 
 
 def _look(settings: Settings) -> Iterator[Finding]:
-    yield from _writable(settings)
+    cache = _cache(settings.cache)
+    yield cache
+    yield _wheelhouse(settings.wheelhouse)
     yield _space(settings.cache)
     yield from _distributions()
+    if cache.state is not State.OK:
+        return  # what is found out about all else is kept there
     yield from _zig(settings)
     yield from _rust(settings)
     yield from _pythons(settings)
@@ -108,16 +113,22 @@ def _existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def _writable(settings: Settings) -> Iterator[Finding]:
-    for name, path, option in (
-        ("cache", settings.cache, "WHB_CACHE_DIR"),
-        ("wheelhouse", settings.wheelhouse, "--wheelhouse"),
-    ):
-        place = _existing(path)
-        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            yield _ok(name, str(path))
-        else:
-            yield _missing(name, f"{place} cannot be written", f"choose another folder with {option}")
+def _cache(path: Path) -> Finding:
+    """By writing there, since it is whb's own: permissions do not say all."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            return _ok("cache", str(path))
+    except OSError as error:
+        detail = f"{path} cannot be written: {error.strerror}"
+        return _missing("cache", detail, "choose another folder with WHB_CACHE_DIR")
+
+
+def _wheelhouse(path: Path) -> Finding:
+    place = _existing(path)
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return _ok("wheelhouse", str(path))
+    return _missing("wheelhouse", f"{place} cannot be written", "choose another folder with --wheelhouse")
 
 
 def _space(cache: Path) -> Finding:

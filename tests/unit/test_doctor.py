@@ -172,6 +172,13 @@ def test_a_wheelhouse_that_cannot_be_written(machine: Machine, settings: Setting
     assert wanting(settings) == {"wheelhouse": State.MISSING}
 
 
+def test_a_cache_that_cannot_be_written_ends_the_search(machine: Machine, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = inspect(replace(settings, cache=tmp_path / "file/cache"))
+    assert {finding.name for finding in found if finding.state is not State.OK} == {"cache"}
+    assert {"zig", "Rust"}.isdisjoint(finding.name for finding in found)
+
+
 def test_what_is_not_wanted_is_not_missing(machine: Machine, settings: Settings) -> None:
     machine.std = machine.warm = {Arch.AARCH64}
     only_arm = Settings(
