@@ -107,10 +107,11 @@ set(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)
 """
 
 # What builds link: extensions, and the static programs of configure and CMake probes. The latter with the CFLAGS of a
-# build, for without -fPIC the same program takes another set of zig's libraries.
+# build and, as in the configure of libffi, with none: without -fPIC a program takes another set of zig's libraries.
 _PROGRAMS = {
     "extension in C": ("cc", "x.c", "int answer(void) { return 42; }\n", ["-shared", "-fPIC", "-O2"]),
     "program in C": ("cc", "x.c", "int main(void) { return 0; }\n", ["-O2", "-fPIC"]),
+    "bare program in C": ("cc", "x.c", "int main(void) { return 0; }\n", []),
     "extension in C++": (
         "c++",
         "x.cc",
