@@ -26,6 +26,7 @@ ALLOWED = {
     "wheelhouse_builder.redact",
     "wheelhouse_builder.settings",
     "wheelhouse_builder.settings.backend",
+    "wheelhouse_builder.settings.container",
     "wheelhouse_builder.settings.kinds",
     "wheelhouse_builder.settings.serve",
     "wheelhouse_builder.settings_sources",
