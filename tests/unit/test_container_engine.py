@@ -71,15 +71,15 @@ class World:
     fails: Callable[[Work | None, int], None] = lambda *_: None  # gets the number of the order
     made: tuple[Target, ...] | None = None  # of what is ordered; None: all
 
-    def native_identity(self, place: Place, *, c: bool, rust: Rust | None) -> dict[str, str]:
+    def native_identity(self, place: Place, *, c: bool, rust: Rust | None, uv: bool = True) -> dict[str, str]:
         if not self.can_run:
             return {}
-        return {"uv": "0.13.9"} | ({"zig": "0.17.1"} if c else {}) | ({"rustc": rust.version} if rust else {})
+        return ({"uv": "0.13.9"} if uv else {}) | ({"zig": "0.17.1"} if c else {}) | ({"rustc": rust.version} if rust else {})
 
     def native_tools(self, place: Place, target: Target, **more: Any) -> NativeTools:
         self.asked.append(more)
-        identity = self.native_identity(place, c=more["c"], rust=more["rust"])
-        return NativeTools(uv=True, told=", ".join(f"{name} {version}" for name, version in identity.items()))
+        identity = self.native_identity(place, c=more["c"], rust=more["rust"], uv=more["uv"])
+        return NativeTools(uv=more["uv"], told=", ".join(f"{name} {version}" for name, version in identity.items()))
 
     def cibuildwheel(self, *, scratch: Path, log: Path, **_: Any) -> Any:
         world = self
@@ -270,7 +270,8 @@ def test_else_the_image_has_its_own(
     world.place, world.can_run = place, can_run
     raw = make_engine(world, tmp_path, settings=settings).build(make_work(tmp_path))
     assert [asked["c"] for asked in world.asked] == [False]
-    assert raw.native_tools == ("uv 0.13.9" if place.emulated and can_run else None)
+    assert not raw.native_tools
+    assert world.orders[0].uv is not (place.emulated and not settings.accelerate)
 
 
 def test_an_image_without_a_compiler_gets_one(world: World, tmp_path: Path) -> None:

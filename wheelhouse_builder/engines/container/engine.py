@@ -160,6 +160,7 @@ class ContainerEngine:
         return {
             "c": accelerated or not place.has_compiler,
             "rust": rust if accelerated or not place.has_cargo else None,
+            "uv": self.settings.accelerate or not place.emulated,
         }
 
     def _fingerprint(self, source: Source, target: Target, rust: Rust | None, *, accelerated: bool) -> dict[str, str]:
