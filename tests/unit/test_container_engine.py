@@ -74,7 +74,8 @@ class World:
     def native_identity(self, place: Place, *, c: bool, rust: Rust | None, uv: bool = True) -> dict[str, str]:
         if not self.can_run:
             return {}
-        return ({"uv": "0.13.9"} if uv else {}) | ({"zig": "0.17.1"} if c else {}) | ({"rustc": rust.version} if rust else {})
+        tools = {"uv": "0.13.9" if uv else "", "zig": "0.17.1" if c else "", "rustc": rust.version if rust else ""}
+        return {name: version for name, version in tools.items() if version}
 
     def native_tools(self, place: Place, target: Target, **more: Any) -> NativeTools:
         self.asked.append(more)
