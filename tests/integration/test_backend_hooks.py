@@ -101,7 +101,44 @@ def digest(folder: Path) -> dict[str, tuple[int, int, str]]:
     }
 
 
-# What is loaded and started
+# What is written
+
+# $1 is a folder; the rest is a command, for which the folder is read-only: root may write whatever its mode is.
+READ_ONLY = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; cd "$1"; shift; exec "$@"'
+WRITING_BACKEND = ALL_HOOKS.replace("    CALLS.append", "    Path('written').touch()\n    CALLS.append", 1)
+
+
+class ReadOnlyCalls(Calls):
+    """Hooks of a project whose tree is mounted read-only."""
+
+    def run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        read_only = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "read-only", str(self.project.root)]
+        super().run([*read_only, *cmd], cwd, extra_environ)
+
+
+@pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
+def test_a_read_only_source_tree(hit: bool, project: Project, out: Path) -> None:
+    if hit:
+        project.store()
+    calls, before = ReadOnlyCalls(project), digest(project.root)
+    assert calls("get_requires_for_build_wheel", None) == ([] if hit else ["more"])
+    calls(METADATA_HOOK, str(out), None)
+    assert calls("build_wheel", str(out), None) == WHEEL
+    assert (out / WHEEL).is_file()
+    assert calls.said == ""
+    assert digest(project.root) == before
+
+
+def test_what_a_wrapped_backend_cannot_write_it_says_itself(project: Project, out: Path) -> None:
+    project.write(WRITING_BACKEND)
+    calls = ReadOnlyCalls(project)
+    with pytest.raises(subprocess.CalledProcessError):
+        calls("build_wheel", str(out), None)
+    assert "Read-only file system: 'written'" in calls.said
+    assert "whb: error" not in calls.said
+
+
+# What is loaded, started and installed
 
 WATCH = """
 import json, sys
@@ -120,6 +157,15 @@ EVENTS = {
     "socket.getaddrinfo",
     "subprocess.Popen",
 }
+
+
+def test_as_a_build_requirement_it_brings_few_and_small_wheels() -> None:
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
+    done = subprocess.run([*argv, str(REPOSITORY)], capture_output=True, text=True, check=True)
+    assert {each["metadata"]["name"] for each in json.loads(done.stdout)["install"]} == {
+        "packaging",
+        "wheelhouse-builder",
+    }
 
 
 def watched(project: Project, call: str = "") -> tuple[set[str], list[str]]:
