@@ -57,7 +57,7 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
 
     Raises `UsageError`, `ResolveError`, `MachineError`, `DamagedError` or `Cancelled`.
     """
-    run = _Run.of(settings, listener, canceller)
+    run = _Run.of(settings, listener, canceller, builds=False)
     return run.plan(run.select())
 
 
@@ -99,7 +99,7 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)  # by the id of the task
 
     @classmethod
-    def of(cls, settings: Settings, listener: Listener, canceller: Canceller) -> _Run:
+    def of(cls, settings: Settings, listener: Listener, canceller: Canceller, *, builds: bool = True) -> _Run:
         check_tables(settings.package_tables)
         requirements = with_members(
             read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
@@ -117,7 +117,7 @@ class _Run:
             settings=settings,
             requirements=requirements,
             wheelhouse=wheelhouse,
-            pipeline=_pipeline(settings, resolving, wheelhouse),
+            pipeline=_pipeline(settings, resolving, wheelhouse, builds=builds),
             resolving=resolving,
             listener=listener,
             canceller=canceller,
@@ -189,7 +189,7 @@ class _Run:
         self.listener(event)
 
 
-def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse) -> Pipeline:
+def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, *, builds: bool) -> Pipeline:
     downloads = Downloads(
         settings.cache,
         offline=settings.offline,
@@ -198,7 +198,7 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
         credentials=credentials_for(index_urls(resolving.indexes)),
     )
     return Pipeline(
-        engine=_engine(settings, resolving, downloads),
+        engine=_engine(settings, resolving, downloads, builds=builds),
         downloads=downloads,
         builds=Builds(settings.cache),
         cache=settings.cache,
@@ -208,7 +208,7 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
     )
 
 
-def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads) -> Engine:
+def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads, *, builds: bool) -> Engine:
     common: dict[str, Any] = {
         "cache": settings.cache,
         "jobs": settings.jobs,
@@ -218,7 +218,7 @@ def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads)
         "package_tables": settings.package_tables,
     }
     if settings.engine == "container":
-        return ContainerEngine(downloads=downloads, settings=settings.container, **common)
+        return ContainerEngine(downloads=downloads, settings=settings.container, pulls=builds, **common)
     return CrossEngine(target_trees=settings.cross.target_trees, **common)
 
 

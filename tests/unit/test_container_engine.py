@@ -64,12 +64,17 @@ class World:
     place: Place = PLACE
     rust: Rust | None = None
     can_run: bool = True  # whether this machine's programs run there
+    pulls: list[bool] = field(default_factory=list)  # whether images may be got, of each question for the place
     orders: list[Order] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)  # of the native tools
     removed: list[str] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     fails: Callable[[Work | None, int], None] = lambda *_: None  # gets the number of the order
     made: tuple[Target, ...] | None = None  # of what is ordered; None: all
+
+    def prepare(self, *_: Any, pull: bool, **__: Any) -> Place:
+        self.pulls.append(pull)
+        return self.place
 
     def native_identity(self, place: Place, *, c: bool, rust: Rust | None, uv: bool = True) -> dict[str, str]:
         if not self.can_run:
@@ -115,7 +120,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
         yield ()
 
     for name, value in {
-        "prepare": lambda *_, **__: made.place,
+        "prepare": made.prepare,
         "find_rust": lambda _: made.rust,
         "native_identity": made.native_identity,
         "native_tools": made.native_tools,
@@ -245,6 +250,17 @@ def test_a_wrapped_project_is_built_by_the_backend_that_it_wraps(world: World, t
     }
     before = tomllib.loads(wrapped)
     assert {name: content[name] for name in ("project", "tool")} == {name: before[name] for name in ("project", "tool")}
+
+
+@pytest.mark.parametrize(
+    ("pulls", "offline", "expected"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_an_image_is_got_to_build_and_not_to_plan(
+    world: World, tmp_path: Path, pulls: bool, offline: bool, expected: bool
+) -> None:
+    resolving = ResolveOptions(cache=tmp_path / "cache", offline=offline)
+    make_engine(world, tmp_path, pulls=pulls, resolving=resolving).fingerprints(SDIST, ARM312)
+    assert set(world.pulls) == {expected}
 
 
 # what runs natively

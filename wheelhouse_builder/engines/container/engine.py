@@ -22,6 +22,7 @@ from wheelhouse_builder.engines.container.preflight import Place, prepare
 from wheelhouse_builder.engines.container.provisions import Provision, provide_crates, provide_libraries
 from wheelhouse_builder.engines.container.requirements import BuildRequirements, provide_requirements
 from wheelhouse_builder.engines.container.toolchain import (
+    Chosen,
     NativeTools,
     native_identity,
     native_tools,
@@ -98,6 +99,7 @@ class ContainerEngine:
     resolving: ResolveOptions  # for build requirements
     downloads: Downloads
     settings: ContainerSettings
+    pulls: bool = True  # gets images that are not there; not for a plan, which changes nothing
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     name: str = "container"
 
@@ -141,7 +143,7 @@ class ContainerEngine:
         return prepare(
             self.settings,
             target,
-            pull=not self.resolving.offline,
+            pull=self.pulls and not self.resolving.offline,
             cache=self.cache,
             tell=tell,
             canceller=self.canceller,
@@ -149,14 +151,13 @@ class ContainerEngine:
 
     def _ways(self, place: Place) -> tuple[bool, ...]:
         """Whether compilers run natively: what is tried, in this order."""
-        can = place.emulated and self.settings.accelerate and bool(native_identity(place, c=True, rust=None))
+        can = place.emulated and self.settings.accelerate and bool(native_identity(place, c=True, rust=None, uv=True))
         return (True, False) if can else (False,)
 
     def _recipe(self, source: Source) -> PackageRecipe:
         return load_package_recipe(source.name, source.version, self.package_tables.get(source.name, {}))
 
-    def _native(self, place: Place, rust: Rust | None, *, accelerated: bool) -> dict[str, Any]:
-        """What of the tools of this machine is taken."""
+    def _native(self, place: Place, rust: Rust | None, *, accelerated: bool) -> Chosen:
         return {
             "c": accelerated or not place.has_compiler,
             "rust": rust if accelerated or not place.has_cargo else None,

@@ -19,7 +19,7 @@ from functools import cache as cached
 from importlib import metadata, resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import uv as uv_program
 
@@ -54,7 +54,14 @@ class NativeTools:
     path: tuple[str, ...] = ()  # folders, to stand before the PATH inside
     uv: bool = False
     told: str = ""  # "zig 0.17.1, rustc 1.96.0, uv 0.13.9"
-    identity: Mapping[str, str] = field(default_factory=dict)  # part of the fingerprint
+
+
+class Chosen(TypedDict):
+    """What of this machine is taken: the options of `native_tools` and `native_identity`."""
+
+    c: bool
+    rust: Rust | None
+    uv: bool
 
 
 def native_tools(
@@ -66,8 +73,7 @@ def native_tools(
     its linker in any case; `home` the CARGO_HOME with the crates (None: the one in `cache`).
     Raises `MachineError` for what is not installed, `JobError` if a program cannot be copied.
     """
-    identity = native_identity(place, c=c, rust=rust, uv=uv)
-    if not identity:
+    if not native_identity(place, c=c, rust=rust, uv=uv):
         return NativeTools()
     tools = ensure_zig(target.arch, cache)
     mounts: list[Mount] = []
@@ -93,7 +99,6 @@ def native_tools(
         path=tuple(path),
         uv=uv,
         told=", ".join(_told(c=c, rust=rust, uv=uv)),
-        identity=identity,
     )
 
 
