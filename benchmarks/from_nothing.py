@@ -22,7 +22,7 @@ from wheelhouse_builder.wheelhouse.store import Wheelhouse, read_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 READ, NOTED, PUBLISHED = "wheels read and hashed", "METADATA beside them, records", "HTML, JSON, the rest"
 INNER = {  # parts of the publication

@@ -22,8 +22,8 @@ from packaging.utils import parse_wheel_filename
 from benchmarks.recording import record
 from tests.wheels import make_wheel
 from wheelhouse_builder.wheelhouse.generations import Generation, note_lost_pages, publish, roll_back
-from wheelhouse_builder.wheelhouse.records import StoredWheel
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
+from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.wheelhouse.records import _INSERT, Seen, StoredWheel, _dump
+from wheelhouse_builder.wheelhouse.records import _INSERT, _dump
+from wheelhouse_builder.wheelhouse.stored import Seen, StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
-from wheelhouse_builder.wheelhouse.records import StoredWheel
+from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 MOMENT = datetime(2026, 11, 24, 4, 18, 42, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.tasks import Ended, Provided, Tasks, verdicts_of
-from wheelhouse_builder.wheelhouse.records import StoredWheel
 from wheelhouse_builder.wheelhouse.store import record_of
+from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -38,7 +38,7 @@ class Action(StrEnum):
 
 
 class Known(Protocol):
-    """A wheel that is there already: `wheelhouse.records.StoredWheel`, or `builds.Build`."""
+    """A wheel that is there already: `wheelhouse.stored.StoredWheel`, or `builds.Build`."""
 
     @property
     def filename(self) -> str: ...

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from wheelhouse_builder.pipeline import Pipeline
     from wheelhouse_builder.settings import VerifySettings
     from wheelhouse_builder.target import Target
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from wheelhouse_builder.wheelhouse.store import Wheelhouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 pytestmark = pytest.mark.integration
 

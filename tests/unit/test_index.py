@@ -20,7 +20,7 @@ from wheelhouse_builder.index import locks, render_html, render_json
 from wheelhouse_builder.index.build import list_pages, render_project
 from wheelhouse_builder.index.model import File, Mark, Project, Status
 from wheelhouse_builder.target import Target
-from wheelhouse_builder.wheelhouse.records import StoredWheel
+from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

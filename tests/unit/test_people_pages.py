@@ -22,7 +22,7 @@ from wheelhouse_builder.index.summary import safe_url, summary_of
 from wheelhouse_builder.index.web_page import BASE, DASH, duration_text, size_text, tag, text
 
 if TYPE_CHECKING:
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 ARM = "musllinux_1_2_aarch64"
 AMD = "musllinux_1_2_x86_64"

@@ -14,7 +14,8 @@ from wheelhouse_builder.errors import DamagedError, MachineError
 from wheelhouse_builder.index.model import UNMARKED, Mark, Status
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 from wheelhouse_builder.wheelhouse import schema
-from wheelhouse_builder.wheelhouse.records import Base, Records, Seen, StoredWheel, _as_ours
+from wheelhouse_builder.wheelhouse.records import Base, Records, _as_ours
+from wheelhouse_builder.wheelhouse.stored import Seen, StoredWheel
 
 if TYPE_CHECKING:
     from pathlib import Path

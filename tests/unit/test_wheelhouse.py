@@ -29,7 +29,7 @@ from wheelhouse_builder.wheelhouse.soundness import Trouble
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of, require_admissible
 
 if TYPE_CHECKING:
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 MUSL = "cp312-cp312-musllinux_1_2_aarch64"
 

@@ -50,7 +50,7 @@ class Evidence(Protocol):
 
 
 class Kept(Published, Protocol):
-    """All that the wheelhouse knows of a wheel (`wheelhouse.records.StoredWheel`)."""
+    """All that the wheelhouse knows of a wheel (`wheelhouse.stored.StoredWheel`)."""
 
     @property
     def origin(self) -> str: ...

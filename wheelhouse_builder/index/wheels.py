@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Offered(Protocol):
-    """A file as the index needs it (`wheelhouse.records.StoredStub`)."""
+    """A file as the index needs it (`wheelhouse.stored.StoredStub`)."""
 
     @property
     def filename(self) -> str: ...
@@ -34,7 +34,7 @@ class Offered(Protocol):
 
 
 class Published(Offered, Protocol):
-    """A wheel as the index needs it (`wheelhouse.records.StoredWheel`)."""
+    """A wheel as the index needs it (`wheelhouse.stored.StoredWheel`)."""
 
     @property
     def metadata_sha256(self) -> str: ...

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.admission import Admitted
     from wheelhouse_builder.verify.verdict import Verdict
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
 def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted, seconds: Mapping[str, float]) -> Row:

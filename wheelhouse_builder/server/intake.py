@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.server.upload_form import Form
     from wheelhouse_builder.verify.verdict import Verdict
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 LOCK_WAIT = 10.0  # seconds; twine repeats a 503 four times at once, so it waits five times as long
 _RETRY_AFTER = 30  # seconds

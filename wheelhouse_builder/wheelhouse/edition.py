@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.wheelhouse.records import Base, StoredStub, StoredWheel
+    from wheelhouse_builder.wheelhouse.records import Base
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredStub, StoredWheel
 
 LINKS = "links/index.html"
 LOGS, _LOGS_TARGET = "browse/logs", "../../../logs/wheels"  # they never change and go with their wheel

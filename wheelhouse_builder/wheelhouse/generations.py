@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.wheelhouse.edition import Edition, Start
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 KEEP = 10
 _FOLDERS = ("simple", "links", "browse")

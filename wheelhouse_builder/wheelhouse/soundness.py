@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wheelhouse_builder.files import sha256_of
-from wheelhouse_builder.wheelhouse.records import Seen
+from wheelhouse_builder.wheelhouse.stored import Seen
 
 if TYPE_CHECKING:
-    from wheelhouse_builder.wheelhouse.records import Facts
+    from wheelhouse_builder.wheelhouse.stored import Facts
 
 
 class Trouble(StrEnum):

@@ -34,8 +34,9 @@ from wheelhouse_builder.target import Arch
 from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.lock import exclusive
-from wheelhouse_builder.wheelhouse.records import Facts, Records, Seen, StoredStub, StoredWheel
+from wheelhouse_builder.wheelhouse.records import Records
 from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look_at
+from wheelhouse_builder.wheelhouse.stored import Facts, Seen, StoredStub, StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,15 +11,15 @@ from wheelhouse_builder.errors import DamagedError, JobError
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.stub.sdist import StubSdist, make_stub
 from wheelhouse_builder.wheelhouse import disk
-from wheelhouse_builder.wheelhouse.records import StoredStub
+from wheelhouse_builder.wheelhouse.stored import StoredStub
 from wheelhouse_builder.wheelhouse.yanking import wheels_of
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
 def stub_of(wheelhouse: Wheelhouse, name: NormalizedName, version: Version, place: str) -> StubSdist:

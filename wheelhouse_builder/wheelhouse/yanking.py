@@ -16,8 +16,8 @@ from wheelhouse_builder.wheelhouse.generations import Generation, publish
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
 def parse_pin(text: str) -> tuple[NormalizedName, Version]:

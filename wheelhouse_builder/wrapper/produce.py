@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.report.model import Row
     from wheelhouse_builder.settings import Settings
-    from wheelhouse_builder.wheelhouse.records import StoredWheel
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
     from wheelhouse_builder.wrapper.request import Request
 
 ENGINE = "backend"  # what made the wheels that are kept: not one of our engines
