@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from packaging.utils import parse_sdist_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename
 
 from tests.elf import MACHINES, make_elf
 from tests.wheels import ANY, make_wheel
-from wheelhouse_builder.artifact import Sdist
-from wheelhouse_builder.engines.base import RawWheel
+from wheelhouse_builder.artifact import Sdist, SourceTree
+from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.repair.canonical import canonicalise
 
 if TYPE_CHECKING:
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wheelhouse_builder.artifact import Source
-    from wheelhouse_builder.engines.base import Work
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.target import Target
 
 BUILD_LOCK = "setuptools==80 --hash=sha256:00\n"
+
+
+def work_on(tree: Path, target: Target, **more: Any) -> Work:
+    """Work for an engine on a local project; `more` are its fields, `scratch` and `log` among them."""
+    source = SourceTree(name=canonicalize_name("demo"), version=None, path=str(tree), digest="")
+    return Work(source=source, target=target, tree=tree, epoch=0, phase=lambda _: None, **more)
 
 
 def own_abi(target: Target) -> str:

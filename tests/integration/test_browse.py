@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-import threading
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,7 @@ import pytest
 
 from tests.integration.chromium import DESK, PHONE, Browser, chromium
 from tests.integration.test_client_config import SERVERS, site
+from tests.integration.web import serving_files
 from tests.records import verdict
 from tests.server import serving
 from tests.wheels import make_wheel
@@ -75,23 +73,11 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def static_server(folder: Path) -> Iterator[str]:
     """Any web server that can do nothing but files, with the folder below a prefix."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder.parent)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{folder.name.replace(' ', '%20')}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_files(folder.parent) as address:
+        yield f"http://{address}/{folder.name.replace(' ', '%20')}"
 
 
 @pytest.fixture(scope="module", params=["file", "static", "whb serve"])

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.projects import MODULE
-from tests.integration.web import free_port
+from tests.integration.web import free_port, serving_files
 from tests.integration.wrapped_projects import PROJECTS
 from tests.pages import blocks, commands, section, tables
 
@@ -107,23 +104,13 @@ def project(whb: Whb, front_ends: Mapping[str, FrontEnd], tmp_path_factory: pyte
     """A project with the page's settings, of a source that no earlier run has built; its wheelhouse is served."""
     root = tmp_path_factory.mktemp("desk")
     made = desk(whb, front_ends, root)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-            pass
-
-    serve = functools.partial(Quiet, directory=str(made.folder / "wheelhouse"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        url = f"http://127.0.0.1:{server.server_port}/simple/"
+    with serving_files(made.folder / "wheelhouse") as address:
+        url = f"http://{address}/simple/"
         system = blocks(section(PAGE, "Set it up"))[0].replace("https://wheels.example/simple/", url)
         (made.folder / "pyproject.toml").write_text(system + PROJECT, encoding="utf-8")
         source = MODULE.format(module="demo", includes="", body="return PyLong_FromLong(42);")
         (made.folder / "demo.c").write_text(f"{source}/* {root.stat().st_mtime_ns} */\n", encoding="utf-8")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield made
-        server.shutdown()
-        thread.join()
 
 
 def wheels(folder: Path) -> list[str]:

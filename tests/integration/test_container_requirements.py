@@ -7,26 +7,21 @@ native among that runs there.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-import http.server
-import os
 import re
-import threading
 import zipfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging.utils import canonicalize_name
 
+from tests.engines import work_on
 from tests.integration.docker import docker
 from tests.integration.projects import MODULE, sdist
+from tests.integration.web import Files, serving_files
 from tests.wheels import make_wheel
-from wheelhouse_builder.artifact import SourceTree
-from wheelhouse_builder.engines.base import Work
 from wheelhouse_builder.engines.container.mounts import Mount
 from wheelhouse_builder.engines.container.preflight import prepare
 from wheelhouse_builder.engines.container.requirements import BuildRequirements, provide_requirements
@@ -45,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.integration.conftest import Whb
+    from wheelhouse_builder.engines.base import Work
 
 pytestmark = pytest.mark.integration
 
@@ -137,17 +133,7 @@ class Provider:
         for path, text in files.items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_text(text)
-        source = SourceTree(name=canonicalize_name("demo"), version=None, path=str(tree), digest="")
-        work = Work(
-            source=source,
-            target=target,
-            tree=tree,
-            scratch=scratch,
-            log=place / "log",
-            epoch=0,
-            phase=lambda _: None,
-            build_lock=build_lock,
-        )
+        work = work_on(tree, target, scratch=scratch, log=place / "log", build_lock=build_lock)
         self.jobs.append(work)
         (place / "requirements.txt").write_text(self.requirements)
         said = read_requirements([place / "requirements.txt"])
@@ -266,34 +252,16 @@ def test_an_index_that_is_down_is_told(provide: Provider, tmp_path: Path) -> Non
     assert "the package index cannot be reached" in (caught.value.hint or "")
 
 
-class _Handler(http.server.SimpleHTTPRequestHandler):
+class _WithPassword(Files):
     """Wants a password."""
 
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - its name there
         if self.headers.get("Authorization") == f"Basic {base64.b64encode(b'me:pass word').decode()}":
             super().do_GET()
             return
         self.send_response(401)
         self.send_header("WWW-Authenticate", "Basic")
         self.end_headers()
-
-
-@contextmanager
-def served(
-    folder: Path, host: str = "127.0.0.1", handler: type[http.server.SimpleHTTPRequestHandler] = _Handler
-) -> Iterator[str]:
-    """Serve a folder; `host:port`."""
-    with http.server.ThreadingHTTPServer((host, 0), functools.partial(handler, directory=os.fspath(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"{host}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -309,7 +277,7 @@ def private(tmp_path: Path) -> Path:
 
 
 def test_a_private_index_is_asked_with_its_password_and_no_lock_tells_it(provide: Provider, private: Path) -> None:
-    with served(private) as host:
+    with serving_files(private, handler=_WithPassword) as host:
         provide.requirements = f"--index-url http://me:pass%20word@{host}/simple\n"
         found = provide("private", PROJECTS["setuptools"], ARM)
     assert names(found.folder) == ["setuptools-999.0-py3-none-any.whl", "wheel-999.0-py3-none-any.whl"]
@@ -321,7 +289,7 @@ def test_a_file_whose_hash_does_not_fit_does_not_come_in(provide: Provider, priv
     page = private / "simple/wheel/index.html"
     page.write_text(re.sub("sha256=[0-9a-f]{64}", f"sha256={'0' * 64}", page.read_text()))
     provide.cache = tmp_path / "cache"
-    with served(private) as host:
+    with serving_files(private, handler=_WithPassword) as host:
         provide.requirements = f"--index-url http://me:pass%20word@{host}/simple\n"
         with pytest.raises(
             DownloadError, match=r"wheel-999\.0-py3-none-any\.whl is not what the lock promises"
@@ -368,18 +336,13 @@ open("demo.py", "w").write(answer)
 """
 
 
-class _Open(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
     """A server on this machine that a container with network reaches."""
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers/answer.py").write_text("ANSWER = 42\n")
     gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    with served(tmp_path / "answers", gateway, _Open) as address:
+    with serving_files(tmp_path / "answers", host=gateway) as address:
         yield address
 
 

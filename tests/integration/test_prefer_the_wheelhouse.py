@@ -5,15 +5,12 @@ Each cell of its tables is a test, and so is each sentence that says what a reci
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import tarfile
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +18,7 @@ import pytest
 
 from tests.integration.conftest import in_alpine
 from tests.integration.frontends import FRONT_ENDS
+from tests.integration.web import serving_files
 from tests.pages import ROOT, blocks, commands, named_blocks, section, tables
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import WhbError
@@ -209,18 +207,9 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder and its URL."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-            pass
-
     folder = tmp_path_factory.mktemp("served")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serving_files(folder) as address:
+        yield folder, f"http://{address}/"
 
 
 @pytest.fixture

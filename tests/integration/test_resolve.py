@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-import http.server
 import io
-import os
 import sys
 import tarfile
-import threading
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.web import Files, serving_files
 from wheelhouse_builder import process
 from wheelhouse_builder.artifact import RemoteFile, Sdist, SourceTree, Wheel
 from wheelhouse_builder.errors import MachineError, ResolveError
@@ -270,16 +267,13 @@ def test_variables_in_files_and_a_file_index(cache: Path, tmp_path: Path, monkey
     assert Downloads(tmp_path / "cache", offline=True).fetch(found).read_bytes() == wheel.read_bytes()
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
+class Handler(Files):
     """A simple index without hashes that wants a password, and drops connections when asked to."""
 
     drop: int = 0  # so many answers end half-way
     ranges: list[str]
 
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - its name there
         if self.headers.get("Authorization") != f"Basic {base64.b64encode(b'me:pass word').decode()}":
             self.send_response(401)
             self.send_header("WWW-Authenticate", "Basic")
@@ -313,14 +307,8 @@ def index(tmp_path: Path) -> Iterator[tuple[str, Path, type[Handler]]]:
     root = tmp_path / "served"
     (root / "simple" / "foo").mkdir(parents=True)
     handler = type("OwnHandler", (Handler,), {"ranges": []})
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=os.fspath(root))
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}", root, handler
-        server.shutdown()
-        thread.join()
+    with serving_files(root, handler=handler) as address:
+        yield address, root, handler
 
 
 def test_an_index_with_a_password_and_without_hashes(

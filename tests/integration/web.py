@@ -6,8 +6,11 @@ import contextlib
 import os
 import socket
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -164,3 +167,23 @@ def certificates(folder: Path, host: str) -> tuple[str, ...]:
     ):
         subprocess.run(made, check=True, capture_output=True)
     return ("--ca", ca, "--tls-cert", cert, "--tls-key", key)
+
+
+class Files(SimpleHTTPRequestHandler):
+    """Hands out files, and says nothing of it."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def serving_files(folder: Path, *, host: str = "127.0.0.1", handler: type[Files] = Files) -> Iterator[str]:
+    """A server of this process that can do nothing but files; `host:port`."""
+    with ThreadingHTTPServer((host, 0), partial(handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -17,8 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelhouse_builder.artifact import SourceTree
-from wheelhouse_builder.engines.base import Work
+from tests.engines import work_on
 from wheelhouse_builder.engines.container import requirements
 from wheelhouse_builder.engines.container.dynamic import Dynamic, dynamic_requirements
 from wheelhouse_builder.engines.container.requirements import (
@@ -229,16 +228,7 @@ def provide(tmp_path: Path, index: Index) -> Provide:
         tree = source(place / "source", requires=requires, backend="setuptools.build_meta")
         scratch = place / "scratch"
         scratch.mkdir()
-        work = Work(
-            source=SourceTree(name=canonicalize_name("x"), version=None, path=str(tree), digest=""),
-            target=TARGET,
-            tree=tree,
-            scratch=scratch,
-            log=place / "log",
-            epoch=0,
-            phase=lambda _: None,
-            build_lock=build_lock,
-        )
+        work = work_on(tree, TARGET, scratch=scratch, log=place / "log", build_lock=build_lock)
         return provide_requirements(
             work,
             read_build_system(tree),
