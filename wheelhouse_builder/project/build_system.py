@@ -75,7 +75,7 @@ def read_build_system(tree: Path) -> BuildSystem:
     system = BuildSystem(backend=backend, requires=tuple(requires))
     if backend == WRAPPER:
         return _unwrapped(tree, system, table_of(content, "tool", "whb"))
-    _require_valid(system.requires)
+    _ = system.required_names
     return replace(system, backend_path=_backend_path(tree, table_of(content, "build-system"), "[build-system]"))
 
 
@@ -121,16 +121,6 @@ def _required_name(text: str) -> str:
     if found is None:
         raise JobError(f"[build-system] requires holds no valid requirement: {text!r}", hint=_REPORT)
     return canonicalize_name(found[1])
-
-
-def _require_valid(requirements: tuple[str, ...]) -> None:
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _REQUIRED_NAME
-
-    for text in requirements:
-        try:
-            Requirement(text)
-        except InvalidRequirement as error:
-            raise JobError(f"[build-system] requires holds no valid requirement: {error}", hint=_REPORT) from error
 
 
 def _backend_path(tree: Path, table: Mapping[str, object], where: str) -> tuple[str, ...]:

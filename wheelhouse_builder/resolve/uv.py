@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from wheelhouse_builder import process
 from wheelhouse_builder.errors import JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Listener, Note, ignore
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.requirements.build import parse_build_requirement
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.model import RequirementSet
 from wheelhouse_builder.resolve.hashes import enforce_hashes
@@ -87,13 +86,12 @@ def resolve_build_requirements(
     """Pin PEP 518 build requirements, with all they need, for the interpreter that runs the build.
 
     Returns a requirements file with hashes, for `uv pip install --require-hashes`; the same index gives the same text.
-    Raises like `resolve`, and `ResolveError` for what is no requirement (PEP 508): a backend may say anything, and a
-    line for uv's file could be an option, such as another index.
+    Raises like `resolve`, and `JobError` for what is no requirement.
     """
     if not requirements:
         return ""
     for text in requirements:
-        _require_requirement(text)
+        parse_build_requirement(text)
     with tempfile.TemporaryDirectory(prefix="whb-resolve-") as scratch:
         folder = Path(scratch)
         wanted, limits, output = folder / "requirements.txt", folder / "constraints.txt", folder / "pinned.txt"
@@ -106,16 +104,6 @@ def resolve_build_requirements(
         )
         _tell_built(log, options.listener)
         return output.read_text(encoding="utf-8")
-
-
-def _require_requirement(text: str) -> None:
-    try:
-        Requirement(text)
-    except InvalidRequirement as error:
-        raise ResolveError(
-            f"{text!r}, which the build is said to need, is no valid requirement: {error}",
-            hint="report it to the package's authors",
-        ) from error
 
 
 def _write_inputs(requirements: RequirementSet, folder: Path) -> list[str | Path]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from wheelhouse_builder.artifact import Sdist, Wheel
 from wheelhouse_builder.engines.container.dynamic import dynamic_requirements
 from wheelhouse_builder.engines.cross.environment import BuildEnvironment
@@ -24,6 +22,7 @@ from wheelhouse_builder.engines.cross.hooks import Hooks
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.errors import JobError, ResolveError
 from wheelhouse_builder.project.build_system import read_build_system
+from wheelhouse_builder.requirements.build import parse_build_requirement
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.model import Origin, RequirementLine, RequirementSet
 from wheelhouse_builder.requirements.syntax import parse_requirements
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from wheelhouse_builder.sources.downloads import Downloads
 
 _WHERE_PACKAGES_ARE = frozenset({"index-url", "extra-index-url", "find-links", "no-index", "trusted-host"})
-_REPORT = "report it to the package's authors"
 
 # Between the requirements of the source and those that a requirement is itself built with: each is resolved alone.
 _NEXT = "\n\n"
@@ -186,17 +184,12 @@ class _Provider:
 def requirement_set(texts: Collection[str]) -> RequirementSet:
     """Build requirements as values, in the order of their texts.
 
-    Raises `JobError` for what is no requirement (PEP 508), since a backend may say anything, and for what is a URL: the
-    installer in the container would ask the network for it.
+    Raises `JobError` for what is no requirement, and for what is a URL: the installer in the container would ask the
+    network for it.
     """
     lines = []
     for number, text in enumerate(sorted(texts), start=1):
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise JobError(
-                f"{text!r}, which the build is said to need, is no valid requirement: {error}", hint=_REPORT
-            ) from error
+        requirement = parse_build_requirement(text)
         if requirement.url:
             raise JobError(
                 f"the build requirement {requirement} is a URL, which a container without network cannot install",
