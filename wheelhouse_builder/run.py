@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.admission import admit_all
 from wheelhouse_builder.builds import Builds
-from wheelhouse_builder.engines.container.engine import ContainerEngine
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
@@ -218,6 +217,8 @@ def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads,
         "package_tables": settings.package_tables,
     }
     if settings.engine == "container":
+        from wheelhouse_builder.engines.container.engine import ContainerEngine  # noqa: PLC0415 - only where it is used
+
         return ContainerEngine(downloads=downloads, settings=settings.container, pulls=builds, **common)
     return CrossEngine(target_trees=settings.cross.target_trees, **common)
 
