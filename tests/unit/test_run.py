@@ -552,10 +552,18 @@ def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) ->
 
 def test_the_engine_is_the_one_of_the_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     other = FakeEngine(name="container")
-    monkeypatch.setattr(run, "ContainerEngine", lambda **settings: other)
+    pulled: list[bool] = []
+
+    def container(*, pulls: bool, **_: object) -> FakeEngine:
+        pulled.append(pulls)
+        return other
+
+    monkeypatch.setattr("wheelhouse_builder.engines.container.engine.ContainerEngine", container)
     world.offer_sdist()
+    plan_run(world.settings(AMD312, engine="container"), listener=world.told.append, canceller=world.canceller)
     assert only(world.build(engine="container")).engine == "container"
     assert (len(other.built), len(world.engine.built)) == (1, 0)
+    assert pulled == [False, True]  # a plan changes nothing
 
 
 def test_every_task_is_told_and_timed(world: World) -> None:
