@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# The kinds of failures that lie in the moment or the machine, and not in what is built: the same try may succeed later.
+PASSING_KINDS = frozenset({"network", "machine", "out-of-memory", "disk-full"})
+
+
 class WhbError(Exception):
     """Base of all errors that are the user's or the machine's, not ours: shown without a traceback."""
 
@@ -24,12 +28,19 @@ class WhbError(Exception):
 
 
 class JobError(WhbError):
-    """One job failed; the others go on (exit code 1)."""
+    """One job failed; the others go on (exit code 1).
 
-    def __init__(self, message: str, *, hint: str | None = None, log: Path | None = None, tail: str = "") -> None:
+    `log` has all that the job said, `tail` the lines of it that decide, and `kind` is the class of the failure: one of
+    those of the diagnosis rules (`missing-library`, `time-out`), empty while nobody knows.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, log: Path | None = None, tail: str = "", kind: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.log = log
         self.tail = tail
+        self.kind = kind
 
 
 class DownloadError(JobError):

@@ -66,6 +66,7 @@ class JobFinished:
     hint: str = ""
     log: Path | None = None
     tail: str = ""  # the last lines of the log of a failed job
+    kind: str = ""  # the class of its failure, empty where it is not known
 
 
 Event = Note | JobStarted | JobPhase | JobFinished

@@ -206,9 +206,10 @@ class Pipeline:
         diagnosis = diagnose(f"{end_of(log, _DIAGNOSED_BYTES)}\n{error.tail}")
         if diagnosis is None or (diagnosis.kind == "network" and isinstance(error, DownloadError)):
             hint = error.hint or "the log has all that the build said; another version of the package may build"
-            return JobError(error.message, hint=hint, log=log, tail=error.tail)
+            return JobError(error.message, hint=hint, log=log, tail=error.tail, kind=error.kind)
         remedy = diagnosis.remedy.replace("[packages.NAME]", f"[packages.{job.source.name}]")
-        return JobError(f"{error.message}: {diagnosis.cause}", hint=remedy, log=log, tail=diagnosis.line or error.tail)
+        tail, kind = diagnosis.line or error.tail, error.kind or diagnosis.kind
+        return JobError(f"{error.message}: {diagnosis.cause}", hint=remedy, log=log, tail=tail, kind=kind)
 
 
 @dataclass(frozen=True, kw_only=True)

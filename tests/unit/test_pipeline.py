@@ -309,12 +309,12 @@ def test_the_key_does_not_depend_on_the_environment(
 
 def test_a_failure_says_where_the_log_lies(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
     def fails(_: Work) -> None:
-        raise JobError("the build backend failed", hint="a hint", tail="the tail")
+        raise JobError("the build backend failed", hint="a hint", tail="the tail", kind="time-out")
 
     engine.fails = fails
     with pytest.raises(JobError, match=r"^the build backend failed$") as caught:
         run(pipeline, job(pipeline, source))
-    assert (caught.value.hint, caught.value.tail) == ("a hint", "the tail")
+    assert (caught.value.hint, caught.value.tail, caught.value.kind) == ("a hint", "the tail", "time-out")
     assert caught.value.log == pipeline.log(job(pipeline, source))
     assert pipeline.builds.all() == ()
 
@@ -329,6 +329,7 @@ def test_a_failure_is_explained_by_the_log(pipeline: Pipeline, engine: FakeEngin
     with pytest.raises(JobError, match=r"the build backend failed: .*openssl/ssl\.h") as caught:
         run(pipeline, job(pipeline, source))
     assert caught.value.tail == EXPLAINED
+    assert caught.value.kind == "missing-library"
     assert caught.value.hint is not None
     assert "[packages.demo] libraries" in caught.value.hint
 

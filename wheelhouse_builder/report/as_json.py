@@ -59,6 +59,7 @@ def _row(row: Row) -> Data:
         "hint": row.hint or None,
         "log": _text(row.log),
         "tail": row.tail or None,
+        "kind": row.kind or None,
     }
 
 

@@ -22,6 +22,7 @@ class Status(StrEnum):
 
     READY = "ready"
     FAILED = "failed"
+    BLOCKED = "blocked"  # something that it needs failed
     IMPOSSIBLE = "impossible"
 
 
@@ -45,6 +46,7 @@ class Row:
     hint: str = ""  # what to do about it
     log: Path | None = None
     tail: str = ""  # the decisive last lines of that log
+    kind: str = ""  # the class of the failure, empty where it is not known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,15 +56,14 @@ def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Ro
 
 
 def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:
-    log, tail = (error.log, error.tail) if isinstance(error, JobError) else (None, "")
+    more = {"log": error.log, "tail": error.tail, "kind": error.kind} if isinstance(error, JobError) else {}
     return _row(
         decision,
         Status.FAILED,
         seconds=seconds,
         message=error.message,
         hint=error.hint or "",
-        log=log,
-        tail=tail,
+        **more,
     )
 
 

@@ -134,6 +134,7 @@ def _run_one(task: Task[T], earlier: Mapping[str, T | WhbError], listener: Liste
                 message=failure.message,
                 hint=failure.hint or "",
                 tail=failure.tail if isinstance(failure, JobError) else "",
+                kind=failure.kind if isinstance(failure, JobError) else "",
             )
         )
         return failure
