@@ -10,7 +10,12 @@ import pytest
 
 from wheelhouse_builder.diagnose.rules import diagnose, rules
 
-LOGS = tomllib.loads((Path(__file__).parent.parent / "data/diagnose.toml").read_text(encoding="utf-8"))
+DATA = Path(__file__).parent.parent / "data/diagnose"
+LOGS = {
+    rule: logs
+    for file in sorted(DATA.glob("*.toml"))
+    for rule, logs in tomllib.loads(file.read_text(encoding="utf-8")).items()
+}
 IDS = [rule.id for rule in rules()]
 
 

@@ -1,4 +1,4 @@
-"""What a failed build's log means: rules as data (`rules.toml`), matched against the text. Pure."""
+"""What a failed build's log means: rules as data (`rules/*.toml`), matched against the text. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One entry of `rules.toml`; the file explains the fields."""
+    """One entry of `rules/*.toml`; the file explains the fields."""
 
     id: str
     pattern: re.Pattern[str]
@@ -51,7 +51,7 @@ def diagnose(log_text: str) -> Diagnosis | None:
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """The rules of `rules.toml`."""
+    """The rules of `rules/*.toml`, file by file in the order of their names."""
     return tuple(
         Rule(
             id=entry["id"],
@@ -61,13 +61,14 @@ def rules() -> tuple[Rule, ...]:
             remedy=entry["remedy"],
             general=entry.get("general", False),
         )
-        for entry in _data()["rule"]
+        for file in sorted((resources.files(__package__) / "rules").iterdir(), key=lambda file: file.name)
+        for entry in tomllib.loads(file.read_text(encoding="utf-8"))["rule"]
     )
 
 
 @cache
-def _data() -> dict[str, Any]:
-    text = (resources.files("wheelhouse_builder.diagnose") / "rules.toml").read_text(encoding="utf-8")
+def _libraries() -> dict[str, Any]:
+    text = (resources.files(__package__) / "libraries.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
@@ -103,5 +104,5 @@ def _line_start(text: str, match: re.Match[str]) -> int:
 
 
 def _library_of(header: str) -> str:
-    headers: dict[str, str] = _data()["headers"]
+    headers: dict[str, str] = _libraries()["headers"]
     return headers.get(header) or headers.get(header.partition("/")[0]) or "the library that has it"
