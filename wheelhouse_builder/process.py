@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
@@ -33,6 +34,7 @@ PASSED_ENVIRONMENT = frozenset(
 _TAIL_BYTES = 4096
 _GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+_FIRST_POLL_SECONDS = 0.0005
 
 
 def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -67,6 +69,56 @@ class Canceller:
 
 
 @dataclass(frozen=True)
+class _Limit:
+    """The moment at which all that runs under it has to be over, by `time.monotonic`, and why, for people."""
+
+    deadline: float
+    why: str
+
+
+_limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
+
+
+@contextmanager
+def limited(seconds: float, why: str) -> Iterator[None]:
+    """Whatever `run` starts in this thread meanwhile has `seconds` for all of it together.
+
+    `why` stands behind "took too long: " in the `JobError` of kind `time-out` that what exceeds it ends with. What is
+    run without a canceller cleans up, or answers at once: it is not counted.
+    """
+    token = _limit.set(_Limit(time.monotonic() + seconds, why))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+@dataclass
+class Meter:
+    """What the programs under `metered` took."""
+
+    peak: int | None = None  # bytes: the largest resident set that any one of them or of their children had
+
+    def add(self, resident: int) -> None:
+        """One more program ended, whose largest resident set was so many bytes."""
+        self.peak = max(self.peak or 0, resident)
+
+
+_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Counts what `run` starts in this thread meanwhile. What a container service runs is not below this process."""
+    meter = Meter()
+    token = _meter.set(meter)
+    try:
+        yield meter
+    finally:
+        _meter.reset(token)
+
+
+@dataclass(frozen=True)
 class Completed:
     """A subprocess that ended by itself, with an exit code that is no failure."""
 
@@ -92,8 +144,9 @@ def run(
     `env` is the whole environment (see `base_environment`). With `log`, both output streams are appended to that file;
     without it standard output is returned and standard error kept for the error message. `timeout` is in seconds.
     `what` names the step in messages. An exit code that is not among the `accepted` is a failure. `each_line` is told
-    every line that comes to the log, while the program runs.
-    Raises `MachineError` if the program is not there, `JobError` if it fails or takes too long, `Cancelled`.
+    every line that comes to the log, while the program runs. See also `limited` and `metered`.
+    Raises `MachineError` if the program is not there, `JobError` if it fails or takes too long (of kind `time-out`),
+    `Cancelled`.
     """
     command = [os.fspath(part) for part in argv]
     name = what or os.path.basename(command[0])  # noqa: PTH119 - a name, not a path
@@ -182,20 +235,40 @@ def _wait(
     tell: Callable[[], None],
 ) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
+    limit = None if canceller is None else _limit.get()
+
+    def exceeded(message: str) -> JobError:
+        return JobError(message, log=log, tail=tail_of(log) if log else "", kind="time-out")
+
     try:
-        while True:
-            try:
-                process.wait(_POLL_SECONDS)
-                return
-            except subprocess.TimeoutExpired:
-                tell()
-                if canceller is not None:
-                    canceller.check()
-                if deadline is not None and time.monotonic() > deadline:
-                    tail = tail_of(log) if log else ""
-                    raise JobError(f"{name} took longer than {timeout:g} s", log=log, tail=tail) from None
+        while not _reaped(process, _POLL_SECONDS):
+            tell()
+            if canceller is not None:
+                canceller.check()
+            now = time.monotonic()
+            if deadline is not None and now > deadline:
+                raise exceeded(f"{name} took longer than {timeout:g} s")
+            if limit is not None and now > limit.deadline:
+                raise exceeded(f"{name} was ended, the job took too long: {limit.why}")
     finally:
         kill_group(process)
+
+
+def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the process has ended, waiting for it so long. What it took is metered, which `Popen.wait` does not tell."""
+    deadline, pause = time.monotonic() + seconds, _FIRST_POLL_SECONDS
+    while process.returncode is None:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if meter := _meter.get():
+                meter.add(usage.ru_maxrss * 1024)  # KiB on Linux: getrusage(2)
+        elif (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _POLL_SECONDS)
+        else:
+            return False
+    return True
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -205,9 +278,6 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         except (ProcessLookupError, PermissionError):
             break  # nothing left in the group
-        if process.returncode is None:
-            try:
-                process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
-    process.wait()
+        _reaped(process, patience)
+    while not _reaped(process, _GRACE_SECONDS):
+        pass  # the kernel is at it still

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wheelhouse_builder.errors import Cancelled, JobError, MachineError
-from wheelhouse_builder.process import Canceller, base_environment, run, tail_of
+from wheelhouse_builder.process import Canceller, base_environment, limited, metered, run, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ def test_a_time_limit_ends_the_whole_family(env: dict[str, str], tmp_path: Path)
     log = tmp_path / "log"
     with pytest.raises(JobError, match=r"the step took longer than 0\.5 s") as caught:
         run(["sh", "-c", FAMILY], env=env, cwd=tmp_path, timeout=0.5, what="the step", log=log)
-    assert caught.value.log == log
+    assert (caught.value.log, caught.value.kind) == (log, "time-out")
     assert eventually(lambda: not any(map(runs, family(tmp_path))))
 
 
@@ -153,6 +153,49 @@ def test_it_ends_a_family_that_does_not_listen(env: dict[str, str], tmp_path: Pa
     with pytest.raises(JobError, match="took longer"):
         run(["sh", "-c", STUBBORN], env=env, cwd=tmp_path, timeout=0.5)
     assert eventually(lambda: not any(map(runs, family(tmp_path))))
+
+
+def test_a_limit_is_for_all_that_runs_under_it(env: dict[str, str], tmp_path: Path) -> None:
+    canceller = Canceller()
+    with limited(1.5, "its limit is 1.5 s"):
+        run(["sleep", "1"], env=env, canceller=canceller)
+        with pytest.raises(JobError, match=r"^sh was ended, the job took too long: its limit is 1\.5 s$") as caught:
+            run(["sh", "-c", FAMILY], env=env, cwd=tmp_path, canceller=canceller)
+        with pytest.raises(JobError, match="took too long"):
+            run(["sleep", "300"], env=env, canceller=canceller)
+    assert caught.value.kind == "time-out"
+    assert eventually(lambda: not any(map(runs, family(tmp_path))))
+
+
+def test_what_cleans_up_has_the_time_that_it_needs(env: dict[str, str], tmp_path: Path) -> None:
+    """When the limit is over, too: that is when a container has to be removed."""
+    with limited(0, "no time"):
+        run(["sh", "-c", "sleep 0.2; touch cleaned"], env=env, cwd=tmp_path)
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_a_limit_holds_no_other_thread_up_and_nothing_later(env: dict[str, str]) -> None:
+    canceller, ended = Canceller(), []
+    thread = threading.Thread(target=lambda: ended.append(run(["sleep", "0.2"], env=env, canceller=canceller)))
+    with limited(0, "no time"):
+        thread.start()
+        thread.join(PATIENCE_SECONDS)
+    run(["sleep", "0.2"], env=env, canceller=canceller)
+    assert len(ended) == 1
+
+
+def test_the_largest_that_ran_is_metered(env: dict[str, str]) -> None:
+    """Also where it is not the program itself, but a child of it, and where it fails."""
+    big = "x = b'x' * (300 << 20)"
+    with metered() as meter:
+        run(["true"], env=env)
+        small = meter.peak
+        with pytest.raises(JobError):
+            run(["sh", "-c", f'{sys.executable} -I -c "{big}"; exit 1'], env=env)
+    assert small is not None
+    assert small < 100 << 20
+    assert meter.peak is not None
+    assert 300 << 20 < meter.peak < 400 << 20
 
 
 @pytest.mark.parametrize("log", [None, "log"])
