@@ -255,7 +255,7 @@ def _wait(
 
 
 def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the process has ended, waiting for it so long. What it took is metered, which `Popen.wait` does not tell."""
+    """Whether the process has ended, waiting for it so long. What it took is metered: `Popen.wait` does not tell."""
     deadline, pause = time.monotonic() + seconds, _FIRST_POLL_SECONDS
     while process.returncode is None:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
