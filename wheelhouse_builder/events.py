@@ -5,7 +5,7 @@ Progress bars, logs, JSON lines and the report listen; the pipeline prints nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    BLOCKED = "blocked"  # something that it needs failed
     CANCELLED = "cancelled"
 
 
@@ -35,6 +36,32 @@ class Note:
 
     text: str
     level: Level = Level.INFO
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPhase:
+    """The run as a whole does something else now: `resolve`, `build`, `publish`."""
+
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJob:
+    """A job of the plan, before any starts."""
+
+    job: str  # its id, unique in the run
+    title: str  # for people
+    lane: str  # what it mostly uses: jobs of one lane share its room
+    after: tuple[str, ...] = ()  # the jobs that it waits for
+    seconds: float | None = None  # how long it will take, None if nothing like it was measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlanned:
+    """All jobs are known."""
+
+    jobs: tuple[PlannedJob, ...]
+    room: Mapping[str, int]  # how many jobs of each lane run at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +96,7 @@ class JobFinished:
     kind: str = ""  # the class of its failure, empty where it is not known
 
 
-Event = Note | JobStarted | JobPhase | JobFinished
+Event = Note | RunPhase | RunPlanned | JobStarted | JobPhase | JobFinished
 Listener = Callable[[Event], None]
 
 

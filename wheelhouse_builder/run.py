@@ -15,7 +15,7 @@ from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
-from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note
+from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note, RunPhase, RunPlanned
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
@@ -30,7 +30,7 @@ from wheelhouse_builder.resolve.kept import lock_for
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions
 from wheelhouse_builder.resolve.withdrawn import lock_without
-from wheelhouse_builder.schedule.local import LocalExecutor
+from wheelhouse_builder.schedule.local import LocalExecutor, room_for
 from wheelhouse_builder.schedule.queue import run_tasks
 from wheelhouse_builder.sources.credentials import credentials_for
 from wheelhouse_builder.sources.downloads import Downloads
@@ -136,6 +136,7 @@ class _Run:
     def select(self) -> Mapping[Target, list[Selection]]:
         """What the lock of each target offers, after resolving where no earlier lock fits."""
         settings, yanks = self.settings, self.wheelhouse.records.yanks()
+        self.listener(RunPhase(phase="resolve"))
 
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
@@ -168,8 +169,12 @@ class _Run:
             verify=self.settings.verify,
             listener=self.listener,
         )
+        todo, room = tasks.all(), room_for(self.settings.jobs)
+        self.listener(RunPhase(phase="build"))
+        self.listener(RunPlanned(jobs=tuple(task.planned for task in todo), room=room))
         with LocalExecutor(self.settings.jobs) as executor:
-            ended = run_tasks(tasks.all(), executor, listener=self._listen, canceller=self.canceller)
+            ended = run_tasks(todo, executor, listener=self._listen, canceller=self.canceller)
+        self.listener(RunPhase(phase="publish"))
         admitted = admit_all(tasks, ended)
         rows = tuple(make_row(decision, tasks, ended, admitted, self.seconds) for decision in plan.decisions)
         published = publish(self.wheelhouse, _complete(plan.targets, rows) if locks else {})

@@ -47,6 +47,7 @@ Result = Provided | Imports
 Ended = Mapping[str, Result | WhbError]  # by the id of the task
 
 _SECONDS_TO_BUILD = 60.0  # when nothing is known
+_SECONDS_TO_IMPORT = 1.0  # a wheel, in Alpine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,8 @@ class Tasks:
             title=f"{'build' if builds else 'reuse'} {job.title}",
             run=build,
             after=job.after,
-            seconds=known.get(job.source.name, _SECONDS_TO_BUILD),
+            seconds=known.get(job.source.name, _SECONDS_TO_BUILD) if builds else 1.0,
+            guessed=builds and job.source.name not in known,
             log=self.pipeline.log(job),
         )
 
@@ -160,6 +162,7 @@ class Tasks:
             title=f"import on Alpine, {target}",
             run=try_imports,
             after=tuple(dict.fromkeys(new)),
+            seconds=_SECONDS_TO_IMPORT * len(set(new)),
             log=log,
         )
 

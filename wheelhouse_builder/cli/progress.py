@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cli.console import clean
-from wheelhouse_builder.events import Event, JobFinished, JobPhase, JobStarted, Level, Note, Outcome
+from wheelhouse_builder.events import (
+    Event,
+    JobFinished,
+    JobPhase,
+    JobStarted,
+    Level,
+    Note,
+    Outcome,
+    RunPhase,
+    RunPlanned,
+)
 from wheelhouse_builder.report.table import duration
 
 if TYPE_CHECKING:
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli.console import Console
     from wheelhouse_builder.events import Listener
 
-_STYLES = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.CANCELLED: "yellow"}
+_STYLES = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.BLOCKED: "yellow", Outcome.CANCELLED: "yellow"}
 
 
 @contextmanager
@@ -61,6 +71,8 @@ def event_line(event: Event, console: Console) -> str | None:
             return f"        {clean(event.job)}: {clean(event.phase)}" if console.verbosity > 0 else None
         case JobFinished():
             return finished_line(event, console) if console.verbosity >= 0 or event.outcome is Outcome.FAILED else None
+        case RunPhase() | RunPlanned():
+            return None
 
 
 def finished_line(event: JobFinished, console: Console) -> str:

@@ -16,11 +16,16 @@ T = TypeVar("T")
 _CONNECTIONS = 8
 
 
+def room_for(jobs: int) -> dict[str, int]:
+    """How many tasks of each lane run at once, where `jobs` CPU tasks may."""
+    return {Lane.CPU: jobs, Lane.NETWORK: _CONNECTIONS}
+
+
 class LocalExecutor:
     """Runs at most `jobs` CPU tasks and a few downloads at once. A context manager: leaving it waits for all."""
 
     def __init__(self, jobs: int) -> None:
-        self._room = {Lane.CPU: jobs, Lane.NETWORK: _CONNECTIONS}
+        self._room = room_for(jobs)
         self._pools = {lane: ThreadPoolExecutor(room, f"whb-{lane}") for lane, room in self._room.items()}
         self._mutex = threading.Lock()
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from wheelhouse_builder.errors import Cancelled, JobError, WhbError
-from wheelhouse_builder.events import JobFinished, JobPhase, JobStarted, Listener, Outcome
+from wheelhouse_builder.events import JobFinished, JobPhase, JobStarted, Listener, Outcome, PlannedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,9 +42,16 @@ class Task(Generic[T]):
     title: str
     run: Callable[[Callable[[str], None], Mapping[str, T | WhbError]], T]
     after: tuple[str, ...] = ()
-    seconds: float = 1.0  # an estimate; only ratios count
+    seconds: float = 1.0  # an estimate
+    guessed: bool = False  # whether nothing like it was ever measured
     lane: Lane = Lane.CPU
     log: Path | None = None
+
+    @property
+    def planned(self) -> PlannedJob:
+        """What is told of it before it starts."""
+        seconds = None if self.guessed else self.seconds
+        return PlannedJob(job=self.id, title=self.title, lane=self.lane, after=self.after, seconds=seconds)
 
 
 class Executor(Protocol):
