@@ -25,7 +25,7 @@ STOREYS = (
     {"tasks"},
     {"pipeline", "schedule", "verification", "doctor", "conformance", "client_config"},
     {"engines", "plan", "settings_sources"},
-    {"wheelhouse", "resolve", "diagnose", "project"},
+    {"wheelhouse", "history", "resolve", "diagnose", "project"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings", "stub"},
     {"requirements", "elf", "interrupts", "locking", "oci"},
     {"process", "files", "target"},

@@ -1,0 +1,1 @@
+"""What earlier runs came to: attempts, runs, and what can be learned from them."""
