@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import UsageError
@@ -15,13 +16,13 @@ from wheelhouse_builder.settings import OPTIONS, PARTS, TABLES, CrossSettings, S
 from wheelhouse_builder.settings.backend import BackendSettings
 from wheelhouse_builder.settings.container import ContainerSettings
 from wheelhouse_builder.settings.kinds import Option, did_you_mean, parse_path
+from wheelhouse_builder.settings.refresh import RefreshSettings
 from wheelhouse_builder.settings.serve import ServeSettings
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_UNREAD_TABLES = frozenset({"refresh"})  # of what is designed and not there yet
 _PROJECT_KEYS = ("build-backend", "backend-path", "key-exclude")  # what only [tool.whb] says: `project.build_system`
 _Values = dict[str, tuple[Any, str]]  # name of the option → value, origin
 
@@ -67,6 +68,7 @@ class _Reader:
     values: _Values = field(default_factory=dict)
     trees: dict[str, Path] = field(default_factory=dict)
     packages: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    constraints: dict[str, tuple[str, str]] = field(default_factory=dict)  # name → specifier, origin
 
     def settings(self) -> Settings:
         """All of it as one object. Raises `UsageError`."""
@@ -87,9 +89,12 @@ class _Reader:
             verify=VerifySettings(**found["verify"]),
             serve=ServeSettings(**found["serve"]),
             container=ContainerSettings(**found["container"]),
+            refresh=RefreshSettings(**found["refresh"]),
             cross=CrossSettings(target_trees=self.trees),
+            package_constraints={name: value for name, (value, _) in self.constraints.items()},
             package_tables=self.packages,
-            origins={name: origin for name, (_, origin) in self.values.items()},
+            origins={name: origin for name, (_, origin) in self.values.items()}
+            | {f"constraints.{name}": origin for name, (_, origin) in self.constraints.items()},
         )
 
     def read_file(self, file: Path) -> None:
@@ -165,9 +170,12 @@ class _Reader:
 
     def _read_table(self, file: Path, table: str, content: Mapping[str, object], values: _Values) -> None:
         known = {option.key: option for option in OPTIONS.values() if option.table == table and option.in_file}
-        tables = set() if table else {*TABLES, "cross", "packages", *_UNREAD_TABLES}
+        tables = set() if table else {*TABLES, "cross", "packages"}
         for key, value in content.items():
             if key in tables:
+                continue
+            if key == "constraints" and not table and isinstance(value, dict):
+                self._read_constraints(file, value)
                 continue
             if key in _PROJECT_KEYS and not table:
                 if file.name != "pyproject.toml":
@@ -213,6 +221,25 @@ class _Reader:
                 self.trees[name] = file.parent.joinpath(parse_path(value)).absolute()
             else:
                 self.problems.append(f"{file}: cross.target-trees.{name} must be a path, not {value!r}")
+
+    def _read_constraints(self, file: Path, content: Mapping[str, object]) -> None:
+        """`[constraints]`: NAME = "<2". Where `constraints` is a list, it names files."""
+        for name, value in content.items():
+            place = f"{file}: constraints.{name}"
+            try:
+                normal = canonicalize_name(name, validate=True)
+                if not isinstance(value, str):
+                    self.problems.append(f"{place} must be a string such as '<2', not {value!r}")
+                    continue
+                specifiers = str(SpecifierSet(value))
+            except InvalidSpecifier:
+                self.problems.append(f"{place}: {value!r} is no version specifier (write it as <2, ==1.17.* or >=1,<3)")
+            except ValueError:
+                self.problems.append(f"{place}: {name!r} is not a package name")
+            else:
+                if normal in self.constraints:
+                    self.problems.append(f"{place}: {normal} is there twice")
+                self.constraints[normal] = (specifiers, str(file))
 
     def _read_packages(self, file: Path, content: Mapping[str, object]) -> None:
         """`[packages.NAME]` tables under normalised names; what is in them is the recipes' business."""
@@ -264,7 +291,10 @@ def _without_repeats(items: list[object]) -> tuple[object, ...]:
 
 
 def _unknown(place: Path | str, name: str, known: Iterable[str]) -> str:
-    suggestion = did_you_mean(name, known)
+    known, (table, _, key) = list(known), name.rpartition(".")
+    beside = [other for other in known if other.rpartition(".")[0] == table]
+    elsewhere = [other for other in known if other.rpartition(".")[2] == key]
+    suggestion = did_you_mean(name, beside, near=0.8) or did_you_mean(name, elsewhere or known)
     return f"{place}: unknown setting {name!r}" + (f" ({suggestion})" if suggestion else "")
 
 

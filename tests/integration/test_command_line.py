@@ -28,6 +28,7 @@ ALLOWED = {
     "wheelhouse_builder.settings.backend",
     "wheelhouse_builder.settings.container",
     "wheelhouse_builder.settings.kinds",
+    "wheelhouse_builder.settings.refresh",
     "wheelhouse_builder.settings.serve",
     "wheelhouse_builder.settings_sources",
     "wheelhouse_builder.target",

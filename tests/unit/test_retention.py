@@ -18,7 +18,6 @@ from packaging.version import Version
 
 from tests.unit.test_generations import ARM, FIRST, LATER, Dying, add, listed, tree
 from wheelhouse_builder.cli import main
-from wheelhouse_builder.cli.gc import parse_grace
 from wheelhouse_builder.errors import DamagedError, UsageError
 from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.wheelhouse.generations import (
@@ -524,8 +523,6 @@ def test_list_shows_a_damaged_generation(house: Wheelhouse, capsys: pytest.Captu
         (("yank", "one==1.0"), "one of the arguments --reason --undo is required"),
         (("yank", "one==1.0", "--reason", " "), "is no reason"),
         (("yank", "one", "--undo"), "does not name one version"),
-        (("gc", "--keep", "0"), "--keep is below 1"),
-        (("gc", "--grace", "month"), "is no time"),
     ],
 )
 @pytest.mark.usefixtures("house")
@@ -534,11 +531,3 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str, capsys: pytest.Ca
     assert (code, out) == (2, "")
     assert message in err
     assert "hint: " in err
-
-
-def test_grace_is_a_time() -> None:
-    assert [parse_grace(text) for text in ("12h", "30d", "4w")] == [
-        timedelta(hours=12),
-        timedelta(days=30),
-        timedelta(weeks=4),
-    ]

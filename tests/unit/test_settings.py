@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.settings import OPTIONS, Settings, default_cache, show_settings, value_of
 from wheelhouse_builder.settings.container import ContainerSettings
+from wheelhouse_builder.settings.kinds import DURATION
 from wheelhouse_builder.settings_sources import load_settings
 from wheelhouse_builder.target import Arch, Target
 
@@ -107,7 +109,7 @@ def test_package_and_target_tables(tmp_path: Path) -> None:
 
 
 def test_tables_of_other_commands_are_accepted(tmp_path: Path) -> None:
-    load(tmp_path, '[serve]\nport = 1\n[refresh]\nmin-age = "3 days"\n')
+    load(tmp_path, '[serve]\nport = 1\n[refresh]\ngrace = "3 days"\n')
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
@@ -413,3 +415,81 @@ def complaint(environ: dict[str, str], file: Path | None) -> str:
         lines = [line for line in error.message.splitlines() if not line.endswith("problems in the settings:")]
         return "" if lines[0].startswith("no-binary and only-binary") else lines[0].partition(":")[0]
     return ""
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("text", "duration", "shown"),
+    [
+        ("3 days", timedelta(days=3), "3 days"),
+        ("1day", timedelta(days=1), "1 day"),
+        ("30d", timedelta(days=30), "30 days"),
+        ("12h", timedelta(hours=12), "12 hours"),
+        ("36 hours", timedelta(hours=36), "36 hours"),
+        ("4w", timedelta(weeks=4), "28 days"),
+        ("30 min", timedelta(minutes=30), "30 minutes"),
+        ("90s", timedelta(seconds=90), "90 seconds"),
+        ("0 days", timedelta(), "0 days"),
+    ],
+)
+def test_a_time_is_a_number_and_a_unit(text: str, duration: timedelta, shown: str) -> None:
+    assert DURATION.parse(text) == duration
+    assert DURATION.show(duration) == shown
+    assert DURATION.parse(shown) == duration
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "days", "3 months", "-1 day", "1.5 h", "3 days ago", "5 m", "100000 d", "3  days", "٣ days"]
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no time") as caught:
+        DURATION.parse(text)
+    assert "3 days" in str(caught.value.hint)
+
+
+# [constraints], hold and [refresh]
+
+
+def test_constraints_are_a_table_of_names_or_a_list_of_files(tmp_path: Path) -> None:
+    settings = load(tmp_path, '[constraints]\nCFFI = "<2"\n"zope.interface" = ">=5, <8"\n')
+    assert settings.package_constraints == {"cffi": "<2", "zope-interface": "<8,>=5"}
+    assert settings.constraints == ()
+    assert settings.origins["constraints.cffi"] == str(tmp_path / "whb.toml")
+    assert tomllib.loads(show_settings(settings))["constraints"] == settings.package_constraints
+    settings = load(tmp_path, 'constraints = ["limits.txt"]\n')
+    assert (settings.constraints, settings.package_constraints) == ((tmp_path / "limits.txt",), {})
+
+
+def test_every_wrong_constraint_is_told_with_its_key(tmp_path: Path) -> None:
+    text = '[constraints]\ncffi = "2.1"\nlxml = 5\n"no name" = "<2"\nZope_I = "<2"\nzope-i = "<2"\n'
+    assert problems(tmp_path, text).splitlines() == [
+        "4 problems in the settings:",
+        "DIR/whb.toml: constraints.cffi: '2.1' is no version specifier (write it as <2, ==1.17.* or >=1,<3)",
+        "DIR/whb.toml: constraints.lxml must be a string such as '<2', not 5",
+        "DIR/whb.toml: constraints.no name: 'no name' is not a package name",
+        "DIR/whb.toml: constraints.zope-i: zope-i is there twice",
+    ]
+
+
+def test_a_refresh_has_its_table(tmp_path: Path) -> None:
+    text = 'min-age = "3 days"\nhold = ["CFFI"]\n[refresh]\nkeep-generations = 3\ngrace = "4w"\nreport = "out"\n'
+    settings = load(tmp_path, text)
+    assert (settings.min_age, settings.hold) == (timedelta(days=3), ("cffi",))
+    assert (settings.refresh.keep_generations, settings.refresh.grace) == (3, timedelta(days=28))
+    assert settings.refresh.report == tmp_path / "out"
+
+
+def test_every_fault_of_a_refresh_is_told_at_once(tmp_path: Path) -> None:
+    table = 'keep-generations = 0\ngrace = "long"\nmin-age = "3 days"\nreprot = "x"\n'
+    text = f'min-age = 3\nhold = [":all:"]\n[refresh]\n{table}'
+    assert problems(tmp_path, text).splitlines() == [
+        "6 problems in the settings:",
+        "DIR/whb.toml: min-age must be a time such as '3 days', not 3",
+        "DIR/whb.toml: hold: ':all:' is not a package name",
+        "DIR/whb.toml: refresh.keep-generations: '0' is not a whole number above zero",
+        "DIR/whb.toml: refresh.grace: 'long' is no time (write it as 3 days, 12 hours, 30 min or 4w)",
+        "DIR/whb.toml: unknown setting 'refresh.min-age' (did you mean min-age?)",
+        "DIR/whb.toml: unknown setting 'refresh.reprot' (did you mean refresh.report?)",
+    ]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cli.options import add_settings
-from wheelhouse_builder.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -15,41 +12,22 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.wheelhouse.retention import Garbage
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
-    parser.add_argument("--keep", type=int, metavar="N", help="how many generations stay (default: 10)")
-    parser.add_argument(
-        "--grace", metavar="TIME", help="how long a wheel stays after its last use, as 12h or 4w (default: 30d)"
-    )
     parser.add_argument("--yes", action="store_true", help="do it; without this only tell what would go")
-    add_settings(parser, ("wheelhouse",))
-
-
-def parse_grace(text: str) -> timedelta:
-    """`12h`, `30d`, `4w`. Raises `UsageError`."""
-    found = re.fullmatch(r"([0-9]{1,5})([hdw])", text)
-    if found is None:
-        raise UsageError(f"{text!r} is no time", hint="write it as 12h, 30d or 4w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    add_settings(parser, ("wheelhouse", "refresh.keep-generations", "refresh.grace"))
 
 
 def execute(invocation: Invocation) -> int:
     """Tell what nothing needs; with `--yes` remove it."""
     from wheelhouse_builder.cli.holding import holding
     from wheelhouse_builder.report.as_json import dump, garbage_data
-    from wheelhouse_builder.wheelhouse.generations import KEEP
-    from wheelhouse_builder.wheelhouse.retention import GRACE, find_garbage, remove
+    from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 
-    console, options = invocation.console, invocation.options
-    keep = KEEP if options.keep is None else options.keep
-    if keep < 1:
-        raise UsageError("--keep is below 1", hint="the generation in force always stays")
-    grace = GRACE if options.grace is None else parse_grace(options.grace)
+    console, options, refresh = invocation.console, invocation.options, invocation.settings.refresh
     with holding(invocation) as wheelhouse:
-        garbage = find_garbage(wheelhouse, keep=keep, grace=grace)
+        garbage = find_garbage(wheelhouse, keep=refresh.keep_generations, grace=refresh.grace)
         if options.yes:
             remove(wheelhouse, garbage)
         if console.json:

@@ -31,6 +31,7 @@ PLANNING = (
     "jobs",
     "offline",
     "upgrade",
+    "min-age",
     "cache-dir",
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from wheelhouse_builder.settings.container import ContainerSettings
 from wheelhouse_builder.settings.kinds import (
     ARCHS,
     COUNT,
+    DURATION,
     FLOOR,
     MUSL,
     NAMES,
+    PACKAGES,
     PATH,
     PATHS,
     PYTHONS,
@@ -32,6 +35,7 @@ from wheelhouse_builder.settings.kinds import (
     declare,
     one_of,
 )
+from wheelhouse_builder.settings.refresh import RefreshSettings
 from wheelhouse_builder.settings.serve import ServeSettings
 from wheelhouse_builder.target import NEWEST_PYTHON, OLDEST_PYTHON, Arch, Target
 
@@ -152,11 +156,25 @@ class Settings:
         default=False,
         metadata=declare(SWITCH, "resolve again, even if the lock of an earlier run fits", "-U", "--upgrade"),
     )
+    min_age: timedelta = field(
+        default=timedelta(),
+        metadata=declare(
+            DURATION,
+            "leave out what was uploaded to the index more recently, such as 3 days (default: 0 days)",
+            "--min-age",
+            metavar="TIME",
+        ),
+    )
+    hold: tuple[str, ...] = field(
+        default=(), metadata=declare(PACKAGES, "a package that stays at the version of the wheelhouse's lock")
+    )
     backend: BackendSettings = field(default_factory=BackendSettings)
     verify: VerifySettings = VerifySettings()
     serve: ServeSettings = field(default_factory=ServeSettings)
     cross: CrossSettings = CrossSettings()
     container: ContainerSettings = field(default_factory=ContainerSettings)
+    refresh: RefreshSettings = field(default_factory=RefreshSettings)
+    package_constraints: Mapping[str, str] = field(default_factory=dict)  # [constraints]: by name, as `<2`
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # [packages.NAME], as written
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # by name of the option
 
@@ -177,6 +195,7 @@ PARTS: dict[str, tuple[str, type]] = {
     "verify": ("verify", VerifySettings),
     "serve": ("serve", ServeSettings),
     "container": ("container", ContainerSettings),
+    "refresh": ("refresh", RefreshSettings),
 }
 TABLES = tuple(dict.fromkeys(table for table, _ in PARTS.values()))
 
@@ -216,6 +235,7 @@ def settings_data(settings: Settings) -> dict[str, object]:
             for option in OPTIONS.values()
         },
         "target-trees": {name: str(tree) for name, tree in settings.cross.target_trees.items()},
+        "constraints": dict(settings.package_constraints),
         "packages": dict(settings.package_tables),
     }
 
@@ -228,11 +248,15 @@ def show_settings(settings: Settings) -> str:
     for option in OPTIONS.values():
         value = _as_written(settings, option)
         shown = f"{option.name} is not set" if value is None else f"{option.name} = {toml_value(value)}"
-        shown = shown if option.in_file and value is not None else f"# {shown}"
+        stands = (
+            option.in_file and value is not None and not (option.name == "constraints" and settings.package_constraints)
+        )
+        shown = shown if stands else f"# {shown}"
         lines.append(f"{shown}  # {settings.origin(option)}")
     lines += [
         f'cross.target-trees."{name}" = {toml_value(str(tree))}' for name, tree in settings.cross.target_trees.items()
     ]
+    lines += [f"constraints.{name} = {toml_value(value)}" for name, value in settings.package_constraints.items()]
     lines += [f"# [packages.{name}] from the settings file" for name in settings.package_tables]
     return "\n".join(lines)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,10 @@ from wheelhouse_builder.target import Arch, parse_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# Units of time in seconds, longest first; a month and a year have no one length.
+_UNITS = {"week": 604_800, "day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+_UNIT_NAMES = {"w": "week", "d": "day", "h": "hour", "min": "minute", "s": "second"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +67,11 @@ class Option:
         return self.flags[-1] if self.flags else self.metavar or self.name
 
 
-def did_you_mean(text: str, known: Iterable[str]) -> str | None:
-    """`did you mean pythons?`, or None if nothing known is near."""
+def did_you_mean(text: str, known: Iterable[str], *, near: float = 0.6) -> str | None:
+    """`did you mean pythons?`, or None if nothing known is as `near` as that (`difflib`: from 0 to 1)."""
     from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
 
-    close = get_close_matches(text, list(known), n=1)
+    close = get_close_matches(text, list(known), n=1, cutoff=near)
     return f"did you mean {close[0]}?" if close else None
 
 
@@ -127,6 +133,22 @@ def is_location(text: str) -> bool:
     return "/" in text or text.startswith(".")
 
 
+def parse_duration(text: str) -> timedelta:
+    """`3 days`, `12h`, `30 min`, `4w`. Raises `UsageError`."""
+    found = re.fullmatch(r"([0-9]{1,5}) ?([a-z]+)", text.strip().lower())
+    unit = _UNIT_NAMES.get(found[2]) or found[2].removesuffix("s") if found else ""
+    if found is None or unit not in _UNITS:
+        raise UsageError(f"{text!r} is no time", hint="write it as 3 days, 12 hours, 30 min or 4w")
+    return timedelta(seconds=int(found[1]) * _UNITS[unit])
+
+
+def show_duration(duration: timedelta) -> str:
+    """In the largest unit up to days that gives a whole number: `30 days`, `36 hours`."""
+    seconds = int(duration.total_seconds())
+    unit, size = next((unit, size) for unit, size in _UNITS.items() if unit != "week" and seconds % size == 0)
+    return f"{seconds // size} {unit}" + ("" if seconds == size else "s")
+
+
 def _parse_requirement(text: str) -> str:
     if is_location(text):
         return text  # as in a requirements file: who reads those looks at it
@@ -147,6 +169,13 @@ def _parse_name(text: str) -> str:
         return canonicalize_name(text, validate=True)
     except ValueError:
         raise UsageError(f"{text!r} is not a package name", hint="use a name, :all: or :none:") from None
+
+
+def _parse_plain_name(text: str) -> str:
+    try:
+        return canonicalize_name(text, validate=True)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a package name") from None
 
 
 def many_of(kind: Kind) -> Kind:
@@ -182,6 +211,8 @@ PATHS = many_of(PATH)
 PYTHONS = many_of(Kind(parse=parse_python, show=lambda value: ".".join(map(str, value)), what=""))
 ARCHS = many_of(Kind(parse=Arch.parse, what=""))
 NAMES = many_of(Kind(parse=_parse_name, what=""))
+PACKAGES = many_of(Kind(parse=_parse_plain_name, what=""))
+DURATION = Kind(parse=parse_duration, show=show_duration, what="a time such as '3 days'")
 REQUIREMENTS = many_of(Kind(parse=_parse_requirement, what="", separator=None))
 
 
