@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.strategy import Strategy
 
-# Classes of failures (docs/reference/failures.md) that tell of a moment or of this machine, not of what was built: the
-# same inputs may build tomorrow.
-PASSING_KINDS = frozenset({"network", "out-of-memory", "disk-full", "time-out", "qemu", "machine"})
-
 
 class AttemptOutcome(StrEnum):
     """How an attempt ended."""

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wheelhouse_builder.errors import PASSING_KINDS
 from wheelhouse_builder.events import Level, Listener, Note, ignore
 from wheelhouse_builder.history import schema
 from wheelhouse_builder.history.estimates import Estimates, Sample
 from wheelhouse_builder.history.model import (
-    PASSING_KINDS,
     Attempt,
     AttemptOutcome,
     PastRow,
@@ -117,7 +117,7 @@ class History:
     def known_failure(self, key: str, now: datetime, expiry: timedelta) -> Attempt | None:
         """The last attempt with this key, if it failed for a reason that lies in its inputs, less than `expiry` ago.
 
-        A time that lies in the future counts as now: the clock may have been set back.
+        So does one that took too long: whether it may take longer today is for the caller to say. A time that lies in the future counts as now: the clock may have been set back.
         """
         query = "SELECT * FROM attempts WHERE key = ? AND outcome != ? ORDER BY id DESC LIMIT 1"
 
@@ -126,7 +126,7 @@ class History:
             return _attempt(row) if row else None
 
         last = self._read(read, None) if key else None
-        if last is None or last.outcome is not AttemptOutcome.FAILED or last.kind in PASSING_KINDS:
+        if last is None or last.outcome is AttemptOutcome.BUILT or last.kind in PASSING_KINDS:
             return None
         return last if now - min(last.started, now) < expiry else None
 
