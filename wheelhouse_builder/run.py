@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sysconfig
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
-from wheelhouse_builder.events import Event, JobFinished, Level, Listener, Note, RunPhase, RunPlanned
+from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
@@ -23,6 +23,7 @@ from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.rows import make_row
+from wheelhouse_builder.report.spans import Recorder
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.artifact import SourceTree
     from wheelhouse_builder.engines.base import Engine
+    from wheelhouse_builder.events import Listener
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
@@ -67,7 +69,7 @@ def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -
     """
     run = _Run.of(settings, listener, canceller)
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
-    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
+    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return run.build(selections)
 
 
@@ -79,7 +81,7 @@ def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canc
     alone = replace(settings, requirements=(), packages=(), constraints=())
     run = _Run.of(alone, listener, canceller)
     selection = Selection(name=tree.name, version=tree.version, choice=tree, reason="a local project")
-    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=listener, canceller=canceller):
+    with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return run.build({target: [selection] for target in settings.targets}, locks=False)
 
 
@@ -92,13 +94,13 @@ class _Run:
     wheelhouse: Wheelhouse
     pipeline: Pipeline
     resolving: ResolveOptions
-    listener: Listener
+    recorder: Recorder
     canceller: Canceller
-    started: float
-    seconds: dict[str, float] = field(default_factory=dict)  # by the id of the task
+    started: datetime
 
     @classmethod
     def of(cls, settings: Settings, listener: Listener, canceller: Canceller, *, builds: bool = True) -> _Run:
+        started, recorder = datetime.now(UTC), Recorder(listener)
         check_tables(settings.package_tables)
         requirements = with_members(
             read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
@@ -108,7 +110,7 @@ class _Run:
             offline=settings.offline,
             format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
             indexes=requirements,
-            listener=listener,
+            listener=recorder,
             canceller=canceller,
         )
         wheelhouse = Wheelhouse(settings.wheelhouse)
@@ -118,9 +120,9 @@ class _Run:
             wheelhouse=wheelhouse,
             pipeline=_pipeline(settings, resolving, wheelhouse, builds=builds),
             resolving=resolving,
-            listener=listener,
+            recorder=recorder,
             canceller=canceller,
-            started=time.monotonic(),
+            started=started,
         )
 
     # plan
@@ -136,7 +138,7 @@ class _Run:
     def select(self) -> Mapping[Target, list[Selection]]:
         """What the lock of each target offers, after resolving where no earlier lock fits."""
         settings, yanks = self.settings, self.wheelhouse.records.yanks()
-        self.listener(RunPhase(phase="resolve"))
+        self.recorder(RunPhase(phase="resolve"))
 
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
@@ -159,7 +161,7 @@ class _Run:
         plan = self.plan(selections)
         if self.settings.engine == "cross" and plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
-            self.listener(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
+            self.recorder(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
         tasks = Tasks(
             plan=plan,
@@ -167,16 +169,17 @@ class _Run:
             stored=stored,
             pipeline=self.pipeline,
             verify=self.settings.verify,
-            listener=self.listener,
+            listener=self.recorder,
         )
         todo, room = tasks.all(), room_for(self.settings.jobs)
-        self.listener(RunPhase(phase="build"))
-        self.listener(RunPlanned(jobs=tuple(task.planned for task in todo), room=room))
+        self.recorder(RunPhase(phase="build"))
+        self.recorder(RunPlanned(jobs=tuple(task.planned for task in todo), room=room))
         with LocalExecutor(self.settings.jobs) as executor:
-            ended = run_tasks(todo, executor, listener=self._listen, canceller=self.canceller)
-        self.listener(RunPhase(phase="publish"))
+            ended = run_tasks(todo, executor, listener=self.recorder, canceller=self.canceller)
+        self.recorder(RunPhase(phase="publish"))
         admitted = admit_all(tasks, ended)
-        rows = tuple(make_row(decision, tasks, ended, admitted, self.seconds) for decision in plan.decisions)
+        seconds = {span.id: span.seconds for span in self.recorder.spans()}
+        rows = tuple(make_row(decision, tasks, ended, admitted, seconds) for decision in plan.decisions)
         published = publish(self.wheelhouse, _complete(plan.targets, rows) if locks else {})
         generation = published or current(self.wheelhouse)
         return Report(
@@ -184,13 +187,11 @@ class _Run:
             wheelhouse=self.settings.wheelhouse,
             generation=generation.number if generation else None,
             changed=published is not None,
-            seconds=time.monotonic() - self.started,
+            seconds=self.recorder.elapsed,
+            started=self.started,
+            spans=self.recorder.spans(),
+            warnings=tuple(self.recorder.warnings),
         )
-
-    def _listen(self, event: Event) -> None:
-        if isinstance(event, JobFinished):
-            self.seconds[event.job] = event.seconds
-        self.listener(event)
 
 
 def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, *, builds: bool) -> Pipeline:

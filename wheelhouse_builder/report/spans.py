@@ -1,22 +1,31 @@
-"""What a run spent its time on: one span for each task and for each step of the run itself, made from its events."""
+"""What a run spent its time on: one span for each job and for each phase of the run itself, made from its events."""
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.events import Event, JobFinished, JobPhase, JobStarted, Level, Note, Outcome
+from wheelhouse_builder.events import (
+    Event,
+    JobFinished,
+    JobPhase,
+    JobStarted,
+    Level,
+    Note,
+    Outcome,
+    PlannedJob,
+    RunPhase,
+    RunPlanned,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from wheelhouse_builder.events import Listener
-    from wheelhouse_builder.schedule.queue import Task
 
-RUN_LANE = "run"  # of the steps of the run itself; the others have the lanes of the queue
+RUN_LANE = "run"  # of the phases of the run itself; the others have the lanes of the queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +37,7 @@ class Span:
     lane: str
     start: float
     end: float
-    outcome: Outcome
+    outcome: Outcome = Outcome.DONE
     phases: tuple[tuple[str, float], ...] = ()  # each with its start
     after: tuple[str, ...] = ()  # the ids of what it waited for
 
@@ -45,7 +54,9 @@ class Recorder:
     listener: Listener
     clock: Callable[[], float] = time.monotonic  # seconds
     warnings: list[str] = field(default_factory=list)
-    _spans: dict[str, Span] = field(default_factory=dict)
+    _planned: dict[str, PlannedJob] = field(default_factory=dict)
+    _jobs: dict[str, Span] = field(default_factory=dict)
+    _phases: list[tuple[str, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,39 +69,42 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Take in an event."""
-        now = self.elapsed
         with self._lock:
-            match event:
-                case Note(level=Level.WARNING) if event.text not in self.warnings:
-                    self.warnings.append(event.text)
-                case JobStarted():
-                    self._spans[event.job] = Span(
-                        id=event.job, title=event.title, lane="", start=now, end=now, outcome=Outcome.CANCELLED
-                    )
-                case JobPhase() if span := self._spans.get(event.job):
-                    self._spans[event.job] = replace(span, phases=(*span.phases, (event.phase, now)))
-                case JobFinished() if span := self._spans.get(event.job):
-                    self._spans[event.job] = replace(span, end=now, outcome=event.outcome)
+            self._record(event, self.elapsed)
         self.listener(event)
 
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """A step of the run itself: what is done inside is its span, told to nobody."""
-        start, outcome = self.elapsed, Outcome.FAILED
-        try:
-            yield
-            outcome = Outcome.DONE
-        finally:
-            span = Span(id=title, title=title, lane=RUN_LANE, start=start, end=self.elapsed, outcome=outcome)
-            with self._lock:
-                self._spans[title] = span
+    def _record(self, event: Event, now: float) -> None:
+        match event:
+            case Note(level=Level.WARNING) if event.text not in self.warnings:
+                self.warnings.append(event.text)
+            case RunPhase():
+                self._phases.append((event.phase, now))
+            case RunPlanned():
+                self._planned |= {job.job: job for job in event.jobs}
+            case JobStarted():
+                plan = self._planned.get(event.job)
+                self._jobs[event.job] = Span(
+                    id=event.job,
+                    title=event.title,
+                    lane=plan.lane if plan else "",
+                    start=now,
+                    end=now,
+                    outcome=Outcome.CANCELLED,
+                    after=plan.after if plan else (),
+                )
+            case JobPhase() if span := self._jobs.get(event.job):
+                self._jobs[event.job] = replace(span, phases=(*span.phases, (event.phase, now)))
+            case JobFinished() if span := self._jobs.get(event.job):
+                self._jobs[event.job] = replace(span, end=now, outcome=event.outcome)
 
-    def spans(self, tasks: Iterable[Task[object]] = ()) -> tuple[Span, ...]:
-        """All of them in the order of their start; `tasks` say what each waited for and in which lane it ran."""
-        known = {task.id: task for task in tasks}
+    def spans(self) -> tuple[Span, ...]:
+        """All of them by now, in the order of their start; a phase in which jobs ran is told by those."""
         with self._lock:
-            spans = sorted(self._spans.values(), key=lambda span: (span.start, span.id))
-        return tuple(
-            replace(span, lane=str(known[span.id].lane), after=known[span.id].after) if span.id in known else span
-            for span in spans
-        )
+            jobs = list(self._jobs.values())
+            ends = [start for _, start in self._phases[1:]] + [self.elapsed]
+            phases = [
+                Span(id=phase, title=phase, lane=RUN_LANE, start=start, end=end)
+                for (phase, start), end in zip(self._phases, ends, strict=False)
+                if not any(start <= job.start <= end for job in jobs)
+            ]
+        return tuple(sorted([*phases, *jobs], key=lambda span: (span.start, span.id)))
