@@ -28,8 +28,8 @@ STOREYS = (
     {"wheelhouse", "history", "resolve", "diagnose", "project"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings", "stub"},
     {"requirements", "elf", "interrupts", "locking", "oci"},
-    {"process", "files", "target"},
-    {"artifact", "events", "errors", "metadata", "module_command", "redact", "strategy", "toml", "__init__"},
+    {"process", "files", "job_log", "target"},
+    {"artifact", "events", "errors", "metadata", "module_command", "redact", "strategy", "toml", "zstd", "__init__"},
 )
 MODULES = {
     ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path

@@ -117,7 +117,8 @@ class History:
     def known_failure(self, key: str, now: datetime, expiry: timedelta) -> Attempt | None:
         """The last attempt with this key, if it failed for a reason that lies in its inputs, less than `expiry` ago.
 
-        So does one that took too long: whether it may take longer today is for the caller to say. A time that lies in the future counts as now: the clock may have been set back.
+        So does one that took too long: whether it may take longer today is for the caller to say. A time that lies in
+        the future counts as now: the clock may have been set back.
         """
         query = "SELECT * FROM attempts WHERE key = ? AND outcome != ? ORDER BY id DESC LIMIT 1"
 

@@ -7,13 +7,9 @@ so their versions are part of how pages are written.
 from __future__ import annotations
 
 import gzip
-import sys
 import zlib
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from wheelhouse_builder.zstd import zstd
 
 __all__ = ["FORM", "MAX_BYTES", "SUFFIXES", "packed", "zstd"]
 
