@@ -82,6 +82,19 @@ class JobPhase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobRetried:
+    """A job failed in a way that may pass: it goes back to the queue, and will start once more."""
+
+    job: str
+    title: str
+    seconds: float  # wall time of the try
+    message: str  # why it failed
+    kind: str  # the class of its failure
+    delay: float  # seconds until the next try, at the least
+    alone: bool  # nothing else will run beside it
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobFinished:
     """A job ended. `seconds` is wall time."""
 
@@ -96,7 +109,7 @@ class JobFinished:
     kind: str = ""  # the class of its failure, empty where it is not known
 
 
-Event = Note | RunPhase | RunPlanned | JobStarted | JobPhase | JobFinished
+Event = Note | RunPhase | RunPlanned | JobStarted | JobPhase | JobRetried | JobFinished
 Listener = Callable[[Event], None]
 
 

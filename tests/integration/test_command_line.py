@@ -19,6 +19,7 @@ ALLOWED = {
     "wheelhouse_builder",
     "wheelhouse_builder.__main__",
     "wheelhouse_builder.cli",
+    "wheelhouse_builder.cli.ci",
     "wheelhouse_builder.cli.console",
     "wheelhouse_builder.cli.options",
     "wheelhouse_builder.errors",

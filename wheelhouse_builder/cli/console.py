@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from wheelhouse_builder.cli.ci import Ci, annotation, defused, defused_json, running_on
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,19 +51,32 @@ class Console:
     verbosity: int = 0
     color: bool = False
     live: bool = False  # progress that redraws itself
+    ci: Ci | None = None  # what reads the output besides people
 
     def result(self, text: str) -> None:
         """What was asked for."""
-        print(clean(text), file=self.out)
+        print(defused_json(clean(text)) if self.json and self.ci else self._shown(text), file=self.out)
 
     def say(self, text: str) -> None:
         """What helps to follow; `-q` silences it."""
         if self.verbosity >= 0:
-            print(clean(text), file=self.err)
+            print(self._shown(text), file=self.err)
 
     def complain(self, text: str) -> None:
         """What must be seen."""
-        print(clean(text), file=self.err)
+        print(self._shown(text), file=self.err)
+
+    def annotate(self, title: str, text: str) -> None:
+        """Where a CI service shows errors beside the run: have it show this one."""
+        if self.ci is Ci.GITHUB and not self.json:
+            print(annotation(clean(title), clean(text)), file=self.err)
+
+    def harmless(self, text: str) -> str:
+        """The text without a command for the CI service that reads it."""
+        return defused(text) if self.ci is Ci.GITHUB else text
+
+    def _shown(self, text: str) -> str:
+        return self.harmless(clean(text))
 
     def paint(self, text: str, style: str) -> str:
         """The text in a style (`red`, `green`, `yellow`, `dim`, `bold`), if colours are wanted."""
@@ -77,9 +92,10 @@ class Console:
             self.complain(f"log: {log}")
         if tail := getattr(error, "tail", ""):
             self.complain(quoted(tail))
+        self.annotate("whb", "\n".join(filter(None, (error.message, error.hint))))
 
     def _labelled(self, label: str, style: str, text: str) -> None:
-        print(f"{self.paint(f'{label}:', style)} {clean(text)}", file=self.err)
+        print(f"{self.paint(f'{label}:', style)} {self._shown(text)}", file=self.err)
 
 
 def quoted(text: str) -> str:
@@ -99,6 +115,7 @@ def make_console(
         verbosity=verbosity,
         color=wants_color(color, sys.stderr, environ),
         live=live,
+        ci=running_on(environ),
     )
 
 
