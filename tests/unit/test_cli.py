@@ -56,7 +56,13 @@ NOTHING_HINT = "name a requirements file, the folder of a project, a package wit
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("NO_COLOR", "FORCE_COLOR", *(option.variable for option in OPTIONS.values())):
+    for name in (
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        *(option.variable for option in OPTIONS.values()),
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -249,6 +255,16 @@ install from it, with no network and no compiler:
   pip install --index-url file:///w/simple 'cffi>=2'
 """
     )
+
+
+def test_a_failed_build_is_annotated_on_github(
+    fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    fake_run(REPORT)
+    main(["build", "-P", "cffi", "-q"])
+    expected = "::error title=lxml failed::libxml2 is missing%0Awrite a recipe%0Atargets: cp312-musllinux_1_2_aarch64"
+    assert expected in capsys.readouterr().err.splitlines()
 
 
 def test_quiet_shows_what_failed(fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]) -> None:
