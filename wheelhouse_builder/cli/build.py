@@ -43,7 +43,7 @@ def execute(invocation: Invocation) -> int:
 
 def _show(report: Report, settings: Settings, console: Console) -> None:
     """The table, what failed and why, what to do next. With `-q` only what failed."""
-    from wheelhouse_builder.report.annotations import annotations
+    from wheelhouse_builder.report.annotations import errors_for_ci
     from wheelhouse_builder.report.table import report_table, summary
 
     shown = report if console.verbosity >= 0 else replace(report, rows=report.failed)
@@ -51,7 +51,7 @@ def _show(report: Report, settings: Settings, console: Console) -> None:
         console.result(report_table(shown))
     for row in report.failed:
         _show_failure(row, console)
-    for title, text in annotations(report):
+    for title, text in errors_for_ci(report):
         console.annotate(title, text)
     console.say(f"\n{summary(report)}")
     for line in next_steps(report, settings):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.report.model import Report, Row
 
 
-def annotations(report: Report) -> Iterator[tuple[str, str]]:
+def errors_for_ci(report: Report) -> Iterator[tuple[str, str]]:
     """Title and text of each failure, one for all targets on which a package failed alike.
 
     What is only blocked is not among them: there the failure is another's.
