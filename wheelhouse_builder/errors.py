@@ -1,7 +1,11 @@
 """Every error a user can meet: what is wrong, with which input, and what to do next.
 
 An error class carries its exit code (docs/reference/commands.md); an instance carries a message, an optional `hint`
-(the remedy) and nothing that has to be parsed out of text again. `cli.main` prints it; nothing else does.
+(the remedy), the `kind` of the failure and nothing that has to be parsed out of text again. `cli.main` prints it;
+nothing else does.
+
+A kind is one of the classes of failures (docs/reference/failures.md): `missing-library`, `time-out`; empty while nobody
+knows it.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ if TYPE_CHECKING:
 
 
 # The kinds of failures that lie in the moment or the machine, and not in what is built: the same try may succeed later.
-PASSING_KINDS = frozenset({"network", "machine", "out-of-memory", "disk-full"})
+PASSING_KINDS = frozenset(
+    {"network", "integrity", "machine", "missing-tool", "emulator", "out-of-memory", "disk-full", "blocked"}
+)
 
 
 class WhbError(Exception):
@@ -21,30 +27,42 @@ class WhbError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, kind: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.kind = kind
 
 
 class JobError(WhbError):
     """One job failed; the others go on (exit code 1).
 
-    `log` has all that the job said, `tail` the lines of it that decide, and `kind` is the class of the failure: one of
-    those of the diagnosis rules (`missing-library`, `time-out`), empty while nobody knows.
+    `log` has all that the job said, `tail` the lines of it that decide. `everywhere` says that no other engine would do
+    better.
     """
 
+    everywhere = False
+
     def __init__(
-        self, message: str, *, hint: str | None = None, log: Path | None = None, tail: str = "", kind: str = ""
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        log: Path | None = None,
+        tail: str = "",
+        kind: str = "",
+        everywhere: bool = False,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, kind=kind)
         self.log = log
         self.tail = tail
-        self.kind = kind
+        self.everywhere = everywhere or self.everywhere
 
 
 class DownloadError(JobError):
     """A file could not be had, or what came is not what the lock promised."""
+
+    everywhere = True
 
 
 class UsageError(WhbError):
@@ -63,6 +81,9 @@ class MachineError(WhbError):
     """This machine lacks what is needed; the hint says how to get it."""
 
     exit_code = 4
+
+    def __init__(self, message: str, *, hint: str | None = None, kind: str = "machine") -> None:
+        super().__init__(message, hint=hint, kind=kind)
 
 
 class DamagedError(WhbError):

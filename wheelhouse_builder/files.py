@@ -73,6 +73,8 @@ def raise_disk_error(error: OSError, path: Path) -> NoReturn:
     """Tell the operating system's refusal to write `path`, in whb's cache, as a `JobError`."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise JobError(
-            f"no space left on the disk for {path}", hint="free some; WHB_CACHE_DIR chooses another disk"
+            f"no space left on the disk for {path}",
+            hint="free some; WHB_CACHE_DIR chooses another disk",
+            kind="disk-full",
         ) from error
     raise JobError(f"cannot write {path}: {error.strerror or error}") from error

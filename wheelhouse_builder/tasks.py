@@ -202,6 +202,7 @@ def _proved(provided: Provided) -> Provided:
                 f"{provided.path.name} would not load on {verdict.target}: {verdict.problems[0]}",
                 hint=None if provided.build else "build it from source with --no-binary, or set --musl-floor",
                 tail="\n".join(verdict.problems),
+                kind="not-loadable",
             )
     return provided
 

@@ -56,14 +56,16 @@ def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Ro
 
 
 def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:
-    more = {"log": error.log, "tail": error.tail, "kind": error.kind} if isinstance(error, JobError) else {}
+    log, tail = (error.log, error.tail) if isinstance(error, JobError) else (None, "")
     return _row(
         decision,
         Status.FAILED,
         seconds=seconds,
         message=error.message,
         hint=error.hint or "",
-        **more,
+        log=log,
+        tail=tail,
+        kind=error.kind,
     )
 
 
@@ -78,6 +80,7 @@ def _unproved(decision: Decision, verdicts: tuple[Verdict, ...], seconds: float 
         message=problems[0] if problems else "the same wheel fails on another target of this run",
         hint="the wheel is not published",
         tail="\n".join(problems),
+        kind="not-loadable",
     )
 
 

@@ -1,20 +1,24 @@
 """The ready queue: tasks start as soon as what they wait for has ended, the longest remaining path first.
 
 There are no rounds: one slow task holds up only what waits for it. A failed task does not stop the others; whoever
-waits for it is started all the same and sees its outcome, since only the task knows whether it can do without.
+waits for it is started all the same and sees its outcome, since only the task knows whether it can do without. What may
+pass by itself is tried again (`schedule.retry`), in the same queue.
 """
 
 from __future__ import annotations
 
+import errno
 import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from wheelhouse_builder.errors import Cancelled, JobError, WhbError
-from wheelhouse_builder.events import JobFinished, JobPhase, JobStarted, Listener, Outcome, PlannedJob
+from wheelhouse_builder.events import JobFinished, JobPhase, JobRetried, JobStarted, Listener, Outcome, PlannedJob
+from wheelhouse_builder.schedule.retry import Retry, again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -84,73 +88,134 @@ def priorities(tasks: Iterable[Task[T]]) -> dict[str, float]:
 
 
 def run_tasks(
-    tasks: Iterable[Task[T]], executor: Executor, *, listener: Listener, canceller: Canceller
+    tasks: Iterable[Task[T]],
+    executor: Executor,
+    *,
+    listener: Listener,
+    canceller: Canceller,
+    again: Callable[[WhbError, int], Retry | None] = again,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
 ) -> dict[str, T | WhbError]:
     """Run all tasks; returns for each id its result or the error it ended with.
 
-    On cancellation nothing more is started, what runs is waited for, and `Cancelled` is raised.
+    What fails is run once more where `again` says so, after so long on the `clock`; it holds no room meanwhile. On
+    cancellation nothing more is started, what runs is waited for, and `Cancelled` is raised.
     """
-    queued = {task.id: task for task in tasks}
-    ended: dict[str, T | WhbError] = {}
+    queue = _Queue(
+        queued={task.id: task for task in tasks},
+        executor=executor,
+        listener=listener,
+        canceller=canceller,
+        again=again,
+        clock=clock,
+        pause=pause,
+    )
     try:
-        _run_queue(queued, ended, executor, listener, canceller)
+        queue.run()
     except BaseException:
         canceller.cancel()  # a fault of ours, or KeyboardInterrupt: what runs must not go on unseen
         raise
     canceller.check()
-    return ended
+    return queue.ended
 
 
-def _run_queue(
-    queued: dict[str, Task[T]],
-    ended: dict[str, T | WhbError],
-    executor: Executor,
-    listener: Listener,
-    canceller: Canceller,
-) -> None:
-    order = priorities(queued.values())
-    running: dict[Future[T | WhbError], str] = {}
-    while queued or running:
-        ready = [task for task in queued.values() if all(name in ended for name in task.after)]
-        for task in sorted(ready, key=lambda task: -order[task.id]):
-            if executor.free(task.lane) and not canceller.cancelled:
-                del queued[task.id]
-                earlier = {name: ended[name] for name in task.after}
-                running[executor.submit(task.lane, partial(_run_one, task, earlier, listener))] = task.id
-        if not running and canceller.cancelled:
-            break
-        for future in wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done:
-            ended[running.pop(future)] = future.result()
+@dataclass(kw_only=True)
+class _Queue(Generic[T]):
+    queued: dict[str, Task[T]]
+    executor: Executor
+    listener: Listener
+    canceller: Canceller
+    again: Callable[[WhbError, int], Retry | None]
+    clock: Callable[[], float]
+    pause: Callable[[float], object]
+    ended: dict[str, T | WhbError] = field(default_factory=dict)
+    _running: dict[Future[T | WhbError | Retry], Task[T]] = field(default_factory=dict)
+    _tries: Counter[str] = field(default_factory=Counter)
+    _earliest: dict[str, float] = field(default_factory=dict)  # when what failed may start again
+    _alone: set[str] = field(default_factory=set)
 
+    def run(self) -> None:
+        order = priorities(self.queued.values())
+        while self.queued or self._running:
+            if not self.canceller.cancelled:
+                self._start(order)
+            elif not self._running:
+                break
+            self._collect()
 
-def _run_one(task: Task[T], earlier: Mapping[str, T | WhbError], listener: Listener) -> T | WhbError:
-    started = time.monotonic()
-    listener(JobStarted(job=task.id, title=task.title, log=task.log))
-    finished = partial(JobFinished, job=task.id, title=task.title, log=task.log)
-    try:
-        result = task.run(lambda phase: listener(JobPhase(job=task.id, phase=phase)), earlier)
-    except Cancelled as error:
-        listener(finished(outcome=Outcome.CANCELLED, seconds=time.monotonic() - started))
-        return error
-    except (WhbError, OSError) as raised:
-        failure = raised if isinstance(raised, WhbError) else _refused(raised, task)
-        listener(
-            finished(
-                outcome=Outcome.FAILED,
-                seconds=time.monotonic() - started,
-                message=failure.message,
-                hint=failure.hint or "",
-                tail=failure.tail if isinstance(failure, JobError) else "",
-                kind=failure.kind if isinstance(failure, JobError) else "",
-            )
-        )
+    def _start(self, order: Mapping[str, float]) -> None:
+        """Start what has room. What has to be alone waits until there is nothing else to do."""
+        now = self.clock()
+        ready = [
+            task
+            for task in self.queued.values()
+            if all(name in self.ended for name in task.after) and self._earliest.get(task.id, now) <= now
+        ]
+        for task in sorted(ready, key=lambda task: (task.id in self._alone, -order[task.id])):
+            if self._has_room(task):
+                del self.queued[task.id]
+                self._tries[task.id] += 1
+                earlier = {name: self.ended[name] for name in task.after}
+                self._running[self.executor.submit(task.lane, partial(self._try, task, earlier))] = task
+
+    def _has_room(self, task: Task[T]) -> bool:
+        if task.id in self._alone:
+            return not self._running
+        return self.executor.free(task.lane) and not any(other.id in self._alone for other in self._running.values())
+
+    def _collect(self) -> None:
+        """Wait a little for what runs, and take in what has ended."""
+        if not self._running:  # what is left may not start yet
+            self.pause(_POLL_SECONDS)
+        for future in wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+            task, result = self._running.pop(future), future.result()
+            if isinstance(result, Retry):
+                self.queued[task.id] = task
+                self._earliest[task.id] = self.clock() + result.delay
+                if result.alone:
+                    self._alone.add(task.id)
+            else:
+                self.ended[task.id] = result
+
+    # in a thread of the executor
+
+    def _try(self, task: Task[T], earlier: Mapping[str, T | WhbError]) -> T | WhbError | Retry:
+        started = time.monotonic()
+        self.listener(JobStarted(job=task.id, title=task.title, log=task.log))
+        finished = partial(JobFinished, job=task.id, title=task.title, log=task.log)
+        try:
+            result = task.run(lambda phase: self.listener(JobPhase(job=task.id, phase=phase)), earlier)
+        except Cancelled as error:
+            self.listener(finished(outcome=Outcome.CANCELLED, seconds=time.monotonic() - started))
+            return error
+        except (WhbError, OSError) as raised:
+            failure = raised if isinstance(raised, WhbError) else _refused(raised, task)
+            return self._failed(task, failure, time.monotonic() - started)
+        self.listener(finished(outcome=Outcome.DONE, seconds=time.monotonic() - started))
+        return result
+
+    def _failed(self, task: Task[T], failure: WhbError, seconds: float) -> WhbError | Retry:
+        """The error, or the next try where there is one."""
+        about: dict[str, Any] = {
+            "job": task.id,
+            "title": task.title,
+            "seconds": seconds,
+            "message": failure.message,
+            "kind": failure.kind,
+        }
+        if retry := self.again(failure, self._tries[task.id]):
+            self.listener(JobRetried(**about, delay=retry.delay, alone=retry.alone))
+            return retry
+        tail = failure.tail if isinstance(failure, JobError) else ""
+        hint = failure.hint or ""
+        self.listener(JobFinished(**about, outcome=Outcome.FAILED, hint=hint, log=task.log, tail=tail))
         return failure
-    listener(finished(outcome=Outcome.DONE, seconds=time.monotonic() - started))
-    return result
 
 
 def _refused(error: OSError, task: Task[T]) -> JobError:
     """What the operating system refused to a task: disk full, permissions."""
     where = f"{error.filename}: " if error.filename else ""
     hint = "`whb doctor` checks disk space and permissions"
-    return JobError(f"{task.title}: {where}{error.strerror or error}", hint=hint, log=task.log)
+    kind = "disk-full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "machine"
+    return JobError(f"{task.title}: {where}{error.strerror or error}", hint=hint, log=task.log, kind=kind)

@@ -104,6 +104,7 @@ class Downloads:
             raise DownloadError(
                 f"{redact(file.url)} is not what the lock promises: sha256 {got} instead of {file.sha256}",
                 hint="the file was changed on the index or on the way; resolve again if the change is to be trusted",
+                kind="integrity",
             )
         part.complete()
 
@@ -127,6 +128,7 @@ class Downloads:
                     raise DownloadError(
                         f"cannot fetch {redact(file.url)}: {error} ({_ATTEMPTS} attempts)",
                         hint="check the network and the proxy settings; what was received is kept for the next attempt",
+                        kind="network",
                     ) from None
                 self.listener(Note(text=f"{file.filename}: {error}; trying again"))
                 self.pause(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
@@ -161,7 +163,9 @@ class Downloads:
             part.write(chunk)
             if file.size is not None and part.size > file.size:
                 part.restart()
-                raise DownloadError(f"{redact(file.url)} is larger than the {file.size} bytes that the lock promises")
+                raise DownloadError(
+                    f"{redact(file.url)} is larger than the {file.size} bytes that the lock promises", kind="integrity"
+                )
 
     def _auth(self, url: str) -> tuple[str, str] | None:
         """For the host of the URL, unless the URL holds its own. A redirect to another host does not get it."""
@@ -216,7 +220,7 @@ def _check_status(response: httpx.Response, file: RemoteFile) -> None:
         raise _TransientError("the server sent another part than was asked for")
     if status in {401, 403}:
         hint = "give user name and password for this host in ~/.netrc"
-        raise DownloadError(f"{redact(file.url)}: the server answered {status}", hint=hint)
+        raise DownloadError(f"{redact(file.url)}: the server answered {status}", hint=hint, kind="network")
     if status not in {200, 206}:
         hint = "resolve again: the index may have changed"
-        raise DownloadError(f"{redact(file.url)}: the server answered {status}", hint=hint)
+        raise DownloadError(f"{redact(file.url)}: the server answered {status}", hint=hint, kind="network")
