@@ -14,13 +14,12 @@ from packaging.utils import parse_wheel_filename
 
 from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
-from wheelhouse_builder.diagnose.rules import diagnose
+from wheelhouse_builder.diagnose.diagnosis import diagnose
 from wheelhouse_builder.engines.base import Engine, RawWheel, Work
 from wheelhouse_builder.errors import DownloadError, JobError
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
-from wheelhouse_builder.process import end_of
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.repair.musllinux import repair
@@ -32,12 +31,11 @@ from wheelhouse_builder.verify.native import native_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from wheelhouse_builder.diagnose.diagnosis import Diagnosis
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.project.key import Inputs
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
-
-_DIAGNOSED_BYTES = 4 << 20  # of a log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,13 +201,27 @@ class Pipeline:
     def _explained(self, error: JobError, job: Job) -> JobError:
         """The error with what the log says about its cause."""
         log = self.log(job)
-        diagnosis = diagnose(f"{end_of(log, _DIAGNOSED_BYTES)}\n{error.tail}")
-        if diagnosis is None or (diagnosis.kind == "network" and isinstance(error, DownloadError)):
-            hint = error.hint or "the log has all that the build said; another version of the package may build"
-            return JobError(error.message, hint=hint, log=log, tail=error.tail, kind=error.kind)
-        remedy = diagnosis.remedy.replace("[packages.NAME]", f"[packages.{job.source.name}]")
-        tail, kind = diagnosis.line or error.tail, error.kind or diagnosis.kind
-        return JobError(f"{error.message}: {diagnosis.cause}", hint=remedy, log=log, tail=tail, kind=kind)
+        with log.open("rb") as stream:
+            diagnosis = diagnose(stream, said=(error.message, error.tail))
+        message, hint, tail = error.message, error.hint or diagnosis.remedy, error.tail
+        explained = _explains(diagnosis, error)
+        if explained:
+            message, hint, tail = f"{message}: {diagnosis.cause}", diagnosis.remedy, diagnosis.text
+        elif not diagnosis.known and error.hint is None:
+            message, tail = f"{message}: {diagnosis.cause}", diagnosis.text
+        return JobError(
+            message,
+            hint=hint.replace("[packages.NAME]", f"[packages.{job.source.name}]"),
+            log=log,
+            tail=tail,
+            kind=error.kind or (diagnosis.kind if explained else ""),
+        )
+
+
+def _explains(diagnosis: Diagnosis, error: JobError) -> bool:
+    """Whether the log knows more than the error: what we know of a failure of our own is no matter of the package."""
+    ours = isinstance(error, DownloadError) and diagnosis.kind == "build-wants-network"
+    return diagnosis.known and error.kind in ("", diagnosis.kind) and not ours
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,26 @@
-"""What failed builds say, and what is made of it."""
+"""What failed builds say, and what is made of it.
+
+tests/data/diagnose/*.toml has for each rule the `command` that was run to fail so, an excerpt of its log that the rule
+must decide (`yes`), and close misses that it must not (`no`); good/*.log are logs of builds that succeeded.
+"""
 
 from __future__ import annotations
 
+import io
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as sre_parser  # type: ignore[import-not-found]
 import string
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wheelhouse_builder.diagnose.rules import diagnose, rules
+from wheelhouse_builder.diagnose.diagnosis import Diagnosis, LogLine, diagnose
+from wheelhouse_builder.diagnose.rules import Rule, failure_classes, rules
+from wheelhouse_builder.diagnose.search import pieces
 
 DATA = Path(__file__).parent.parent / "data/diagnose"
 LOGS = {
@@ -17,16 +29,28 @@ LOGS = {
     for rule, logs in tomllib.loads(file.read_text(encoding="utf-8")).items()
 }
 IDS = [rule.id for rule in rules()]
+MOST_WORDS = 60  # each is another pass over the log
 
 
-def test_every_rule_has_its_examples() -> None:
+def read(text: str, *said: str) -> Diagnosis:
+    return diagnose(io.BytesIO(text.encode()), said=said)
+
+
+def close_misses(rule: str) -> list[str]:
+    misses = LOGS[rule]["no"]
+    return [misses] if isinstance(misses, str) else misses
+
+
+# the rules
+
+
+def test_every_rule_has_its_examples_and_an_id_of_its_own() -> None:
     assert sorted(LOGS) == sorted(IDS)
 
 
 @pytest.mark.parametrize("rule", IDS)
 def test_example(rule: str) -> None:
-    diagnosis = diagnose(LOGS[rule]["yes"])
-    assert diagnosis is not None
+    diagnosis = read(LOGS[rule]["yes"])
     assert diagnosis.rule == rule
     assert diagnosis.line in LOGS[rule]["yes"]
     assert "{" not in diagnosis.cause + diagnosis.remedy
@@ -34,16 +58,71 @@ def test_example(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", IDS)
 def test_counter_example(rule: str) -> None:
-    diagnosis = diagnose(LOGS[rule]["no"])
-    assert diagnosis is None or diagnosis.rule != rule
+    for log in close_misses(rule):
+        assert read(log).rule != rule
+
+
+@pytest.mark.parametrize("rule", IDS)
+def test_no_other_rule_has_a_claim_to_an_example(rule: str) -> None:
+    """Else the order of its lines decides, which is another in another build's log."""
+    lines = LOGS[rule]["yes"].splitlines()
+    general = next(one.general for one in rules() if one.id == rule)
+    assert {one.id for one in rules() if one.general <= general for line in lines if one.pattern.search(line)} == {rule}
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
-def test_texts_name_only_what_the_pattern_finds(rule: object) -> None:
-    assert isinstance(rule, type(rules()[0]))
-    known = {*rule.pattern.groupindex, *({"library"} if "header" in rule.pattern.groupindex else ())}
+def test_texts_name_only_what_the_pattern_finds(rule: Rule) -> None:
+    groups = set(rule.pattern.groupindex)
+    known = groups | ({"library"} if rule.library or groups & {"header", "package", "link"} else set())
     names = {name for text in (rule.cause, rule.remedy) for _, name, _, _ in string.Formatter().parse(text) if name}
     assert names <= known
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
+def test_every_line_that_a_pattern_matches_has_one_of_the_words(rule: Rule) -> None:
+    assert unguarded(sre_parser.parse(rule.pattern.pattern), rule.words) == []
+
+
+def test_few_words_are_searched_for() -> None:
+    words = {word for rule in rules() for word in rule.words}
+    assert all(len(word) >= len("rror: ") for word in words)
+    assert len(words) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
+def test_a_rule_has_a_class_that_is_explained(rule: Rule) -> None:
+    assert rule.kind in failure_classes()
+
+
+def unguarded(pattern: Any, words: tuple[str, ...]) -> list[str]:
+    """Ways through a pattern, as text with `\\0` for what may be anything, on which none of the words stands."""
+    return [way for way in ways(pattern) if not any(word in way for word in words)]
+
+
+def ways(pattern: Any) -> list[str]:
+    found = [""]
+    for kind, value in pattern:
+        found = [before + after for before in found for after in _ways_of(kind, value)]
+    return found
+
+
+def _ways_of(kind: Any, value: Any) -> list[str]:
+    if kind is sre.LITERAL:
+        return [chr(value)]
+    if kind is sre.SUBPATTERN:
+        return ways(value[-1])
+    if kind is sre.BRANCH:
+        return [way for branch in value[1] for way in ways(branch)]
+    if kind is sre.MAX_REPEAT and value[:2] == (0, 1):
+        return ["", *ways(value[2])]
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT) and value[0] > 0:
+        return [f"{way}\0" for way in ways(value[2])]
+    if kind in (sre.AT, sre.ASSERT, sre.ASSERT_NOT):
+        return [""]
+    return ["\0"]
+
+
+# what is made of them
 
 
 @pytest.mark.parametrize(
@@ -61,53 +140,136 @@ def test_texts_name_only_what_the_pattern_finds(rule: object) -> None:
     ],
 )
 def test_a_build_that_wants_network_is_told_the_setting(line: str) -> None:
-    diagnosis = diagnose(f"{line}\nerror: subprocess-exited-with-error\n")
-    assert diagnosis is not None
-    assert diagnosis.rule == "no-network"
+    diagnosis = read(f"{line}\nerror: subprocess-exited-with-error\n")
+    assert diagnosis.rule == "build-wants-network"
     assert "network = true under [packages.NAME]" in diagnosis.remedy
-
-
-def test_a_log_that_says_nothing() -> None:
-    assert diagnose("") is None
-    assert diagnose("error: command 'cc' failed with exit code 1\n") is None
 
 
 @pytest.mark.parametrize(
     ("header", "library"), [("openssl/ssl.h", "openssl"), ("ffi.h", "libffi"), ("nobody/knows.h", "the library that")]
 )
 def test_missing_header_names_its_library(header: str, library: str) -> None:
-    diagnosis = diagnose(f"src/x.c:7:10: fatal error: '{header}' file not found\n")
-    assert diagnosis is not None
+    diagnosis = read(f"src/x.c:7:10: fatal error: '{header}' file not found\n")
     assert header in diagnosis.cause
     assert f"needs {library}" in diagnosis.remedy
+    assert diagnosis.library in (library, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "library"),
+    [
+        ("Package 'libxml-2.0', required by 'virtual:world', not found", "libxml2"),
+        ("/usr/bin/ld: cannot find -lssl: No such file or directory", "openssl"),
+        ("/usr/bin/ld: cannot find -lnosuch: No such file or directory", ""),
+    ],
+)
+def test_a_missing_library_is_named(line: str, library: str) -> None:
+    assert read(line).library == library
 
 
 def test_a_failed_probe_does_not_hide_the_failure() -> None:
-    log = LOGS["missing-header"]["yes"] + LOGS["undefined-symbol"]["yes"]
-    diagnosis = diagnose(log)
-    assert diagnosis is not None
-    assert diagnosis.rule == "undefined-symbol"
+    assert read(LOGS["missing-header"]["yes"] + LOGS["undefined-symbol"]["yes"]).rule == "undefined-symbol"
 
 
 def test_a_general_rule_counts_only_alone() -> None:
-    diagnosis = diagnose(LOGS["missing-header"]["yes"] + LOGS["rustc-error"]["yes"])
-    assert diagnosis is not None
-    assert diagnosis.rule == "missing-header"
+    assert read(LOGS["missing-header"]["yes"] + LOGS["rustc-error"]["yes"]).rule == "missing-header"
 
 
 def test_the_first_error_of_a_file_decides() -> None:
-    diagnosis = diagnose(LOGS["compiler-error"]["yes"])
-    assert diagnosis is not None
-    assert "undeclared function 'nope'" in diagnosis.line
+    assert "undeclared function 'nope'" in read(LOGS["compiler-error"]["yes"]).line
 
 
 def test_colours_do_not_hide_anything() -> None:
-    diagnosis = diagnose("\x1b[1mx.c:1:10: \x1b[31mfatal error: \x1b[0m'zlib.h' file not found\n")
-    assert diagnosis is not None
+    diagnosis = read("\x1b[1mx.c:1:10: \x1b[31mfatal error: \x1b[0m'zlib.h' file not found\n")
     assert diagnosis.line == "x.c:1:10: fatal error: 'zlib.h' file not found"
 
 
-def test_the_tail_is_short() -> None:
-    diagnosis = diagnose(LOGS["disk-full"]["yes"] + "line\n" * 100)
-    assert diagnosis is not None
-    assert diagnosis.tail == ("line",) * 25
+def test_what_a_progress_bar_overwrites_is_a_line() -> None:
+    diagnosis = read("collecting 10%\rcollecting 100%\rx.c:1:10: fatal error: 'zlib.h' file not found\r\nmore\r\n")
+    assert diagnosis.line == "x.c:1:10: fatal error: 'zlib.h' file not found"
+
+
+def test_what_would_steer_a_terminal_is_left_out() -> None:
+    diagnosis = read("\x1b]0;title\x07x.c:1:10: fatal error: '\x1b\x08zlib.h' file not found\x9b2J\n")
+    assert diagnosis.line.isprintable()
+    assert all(line.text.isprintable() for line in diagnosis.excerpt)
+
+
+def test_a_line_of_megabytes_is_searched_around_the_words_and_shown_in_part() -> None:
+    diagnosis = read("x" * 3_000_000 + " unable to find library -lz " + "y" * 3_000_000)
+    assert diagnosis.library == "zlib"
+    assert len(diagnosis.line) < 500
+
+
+def test_bytes_that_are_no_text() -> None:
+    assert diagnose(io.BytesIO(b"\xff\xfe\nld: cannot find -lz\n\x80")).library == "zlib"
+
+
+# the whole log, and what of it is shown
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 200))
+def test_a_log_in_pieces_is_the_log(before: int, after: int, size: int) -> None:
+    log = b"".join(b"%d\n" % number for number in range(before)) + b"x" * after
+    found = list(pieces(io.BytesIO(log), size))[::-1]
+    assert b"".join(piece.content for piece in found) == log
+    assert [piece.start for piece in found] == [
+        sum(len(earlier.content) for earlier in found[:index]) for index in range(len(found))
+    ]
+
+
+def test_the_whole_log_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wheelhouse_builder.diagnose.search._PIECE", 1000)
+    noise = "".join(f"gcc -c file{number}.c\n" for number in range(5000))
+    diagnosis = read(f"one\ntwo\nld: cannot find -lz\n{noise}")
+    assert diagnosis.rule == "library-not-linked"
+    assert diagnosis.excerpt[2] == LogLine(number=3, text="ld: cannot find -lz")
+
+
+def test_the_line_is_shown_among_its_neighbours() -> None:
+    log = [f"line {number}" for number in range(1, 41)]
+    log[19] = "ld: cannot find -lz"
+    diagnosis = read("\n".join(log))
+    assert [line.number for line in diagnosis.excerpt] == list(range(17, 27))
+    assert diagnosis.excerpt[3] == LogLine(number=20, text="ld: cannot find -lz")
+    assert diagnosis.text.splitlines() == log[16:26]
+
+
+def test_what_was_said_beside_the_log_counts_as_its_end() -> None:
+    diagnosis = read("ld: cannot find -lz\n", "OSError: [Errno 28] No space left on device")
+    assert diagnosis.rule == "disk-full"
+    assert diagnosis.excerpt == (LogLine(number=0, text="OSError: [Errno 28] No space left on device"),)
+
+
+def test_what_was_said_out_of_the_log_has_its_place_there() -> None:
+    diagnosis = read("one\nld: cannot find -lz\n", "the build failed", "ld: cannot find -lz")
+    assert diagnosis.excerpt == (LogLine(number=1, text="one"), LogLine(number=2, text="ld: cannot find -lz"))
+
+
+# not known
+
+
+def test_a_log_that_says_nothing() -> None:
+    diagnosis = read("")
+    assert not diagnosis.known
+    assert (diagnosis.rule, diagnosis.kind, diagnosis.excerpt) == ("", "", ())
+
+
+def test_not_known_is_said_and_the_last_errors_are_shown() -> None:
+    log = "".join(f"warning {number}: an error\n" for number in range(50)) + (
+        "step\nfrobnicate: cannot frob the widget\nstep\nerror: subprocess-exited-with-error\n\n"
+    )
+    diagnosis = read(log)
+    assert "not known" in diagnosis.cause
+    assert len(diagnosis.excerpt) == 8
+    assert diagnosis.excerpt[-1] == LogLine(number=52, text="frobnicate: cannot frob the widget")
+
+
+def test_not_known_without_any_error_shows_the_end() -> None:
+    assert read("one\ntwo\n").text == "one\ntwo"
+
+
+@pytest.mark.parametrize("log", sorted((DATA / "good").glob("*.log")), ids=lambda log: log.stem)
+def test_a_good_build_fails_for_no_reason(log: Path) -> None:
+    with log.open("rb") as stream:
+        assert diagnose(stream).rule == ""

@@ -328,7 +328,7 @@ def test_a_failure_is_explained_by_the_log(pipeline: Pipeline, engine: FakeEngin
     engine.fails = fails
     with pytest.raises(JobError, match=r"the build backend failed: .*openssl/ssl\.h") as caught:
         run(pipeline, job(pipeline, source))
-    assert caught.value.tail == EXPLAINED
+    assert caught.value.tail.splitlines()[-2:] == [EXPLAINED, "make: *** [all] Error 1"]
     assert caught.value.kind == "missing-library"
     assert caught.value.hint is not None
     assert "[packages.demo] libraries" in caught.value.hint
@@ -360,18 +360,27 @@ def test_a_failure_that_nothing_explains_leads_to_the_log(
     assert "the log" in (caught.value.hint or "")
 
 
-def test_of_an_endless_log_the_end_is_read(
-    pipeline: Pipeline, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_DIAGNOSED_BYTES", 1000)
-
+def test_what_our_own_code_knows_of_a_failure_stands(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
     def fails(work: Work) -> None:
-        work.log.write_text(f"{EXPLAINED}\n" + "x\n" * 1000 + "nothing to see here\n")
+        work.log.write_text(f"{EXPLAINED}\n")
+        raise JobError("it took longer than 10 min", hint="give it more", kind="time-out")
+
+    engine.fails = fails
+    with pytest.raises(JobError, match=r"^it took longer than 10 min$") as caught:
+        run(pipeline, job(pipeline, source))
+    assert (caught.value.kind, caught.value.hint) == ("time-out", "give it more")
+
+
+def test_what_nothing_explains_is_said_to_be_not_known(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+    def fails(work: Work) -> None:
+        work.log.write_text("one\nfrobnicate: cannot frob\ntwo\n")
         raise JobError("the build backend failed")
 
     engine.fails = fails
-    with pytest.raises(JobError, match=r"the build backend failed$"):
+    with pytest.raises(JobError, match="the build backend failed: why is not known") as caught:
         run(pipeline, job(pipeline, source))
+    assert caught.value.tail == "frobnicate: cannot frob"
+    assert caught.value.kind == ""
 
 
 def test_each_attempt_has_a_log_of_its_own(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:

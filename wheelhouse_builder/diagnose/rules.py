@@ -1,108 +1,118 @@
-"""What a failed build's log means: rules as data (`rules/*.toml`), matched against the text. Pure."""
+"""What a failed build's log means: rules as data, a file for each area in `rules/`, and the classes of `classes.toml`.
+
+A rule has these fields:
+
+- `id`: names the rule; reports, the history and docs/reference/failures.md show it.
+- `pattern`: a regular expression over one line; its named groups may stand in `cause` and `remedy` as {name}. What a
+  group `header`, `package` or `link` found is looked up in `libraries.toml`; {library} is then the library's name.
+- `words`: literals, one of which stands in every line that the pattern matches: a log is searched for those.
+- `library`: the missing library's name where the pattern finds none; it may have {names}.
+- `class`: one of `classes.toml`.
+- `cause`, `remedy`: why, and what to do; [packages.NAME] is shown with the package's name.
+- `thread`: where people met it: OWNER/REPOSITORY#NUMBER, or a URL.
+- `everywhere`: the other engines would fail alike.
+- `general`: what such a line says is nearly always the consequence of something said before, so the rule counts only
+  where no other one matches.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_TAIL_LINES = 25
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One entry of `rules/*.toml`; the file explains the fields."""
+    """One rule; this module explains the fields."""
 
     id: str
     pattern: re.Pattern[str]
+    words: tuple[str, ...]
     kind: str
     cause: str
     remedy: str
+    thread: str | None
+    library: str
+    everywhere: bool
     general: bool
+    area: str  # the file that has it
+
+
+class LiesIn(StrEnum):
+    """Where the cause of a failure lies: whether it is worth another try, and when."""
+
+    INPUTS = "inputs"
+    MACHINE = "machine"
+    NETWORK = "network"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """Why a build failed, for people, and what to do."""
+class FailureClass:
+    """What kind of failure it is."""
 
-    rule: str  # its id
-    kind: str  # the rule's class
-    cause: str
-    remedy: str
-    line: str  # of the log: the one that decides
-    tail: tuple[str, ...]  # the last lines of the log
-
-
-def diagnose(log_text: str) -> Diagnosis | None:
-    """What the log of a failed build says, None if no rule knows."""
-    text = _COLOUR.sub("", log_text)
-    for general in (False, True):
-        candidates = ((rule, _last_match(rule, text)) for rule in rules() if rule.general is general)
-        found = [(rule, match) for rule, match in candidates if match is not None]
-        if found:
-            rule, match = max(found, key=lambda hit: _line_start(text, hit[1]))
-            return _diagnosis(rule, _first_about_same_file(rule, match, text), text)
-    return None
+    name: str
+    text: str
+    lies_in: LiesIn
 
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """The rules of `rules/*.toml`, file by file in the order of their names."""
+    """The rules, file by file in the order of their names."""
+    files = sorted((resources.files(__package__) / "rules").iterdir(), key=lambda file: file.name)
     return tuple(
-        Rule(
-            id=entry["id"],
-            pattern=re.compile(entry["pattern"], re.MULTILINE),
-            kind=entry["class"],
-            cause=entry["cause"],
-            remedy=entry["remedy"],
-            general=entry.get("general", False),
-        )
-        for file in sorted((resources.files(__package__) / "rules").iterdir(), key=lambda file: file.name)
+        _rule(entry, file.name.removesuffix(".toml"))
+        for file in files
         for entry in tomllib.loads(file.read_text(encoding="utf-8"))["rule"]
     )
 
 
-@cache
-def _libraries() -> dict[str, Any]:
-    text = (resources.files(__package__) / "libraries.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
-
-
-def _last_match(rule: Rule, text: str) -> re.Match[str] | None:
-    matches = list(rule.pattern.finditer(text))
-    return matches[-1] if matches else None
-
-
-def _first_about_same_file(rule: Rule, match: re.Match[str], text: str) -> re.Match[str]:
-    file = match.groupdict().get("file")
-    if file is None:
-        return match
-    return next(other for other in rule.pattern.finditer(text) if other["file"] == file)
-
-
-def _diagnosis(rule: Rule, match: re.Match[str], text: str) -> Diagnosis:
-    names = {name: value or "" for name, value in match.groupdict().items()}
-    if "header" in names:
-        names["library"] = _library_of(names["header"])
-    end = text.find("\n", match.end())
-    return Diagnosis(
-        rule=rule.id,
-        kind=rule.kind,
-        cause=rule.cause.format_map(names),
-        remedy=rule.remedy.format_map(names),
-        line=text[_line_start(text, match) : end if end >= 0 else None].strip(),
-        tail=tuple(text.splitlines()[-_TAIL_LINES:]),
+def _rule(entry: Mapping[str, Any], area: str) -> Rule:
+    return Rule(
+        id=entry["id"],
+        pattern=re.compile(entry["pattern"]),
+        words=tuple(entry["words"]),
+        kind=entry["class"],
+        cause=entry["cause"],
+        remedy=entry["remedy"],
+        thread=entry.get("thread"),
+        library=entry.get("library", ""),
+        everywhere=entry.get("everywhere", False),
+        general=entry.get("general", False),
+        area=area,
     )
 
 
-def _line_start(text: str, match: re.Match[str]) -> int:
-    return text.rfind("\n", 0, match.start()) + 1
+@cache
+def failure_classes() -> Mapping[str, FailureClass]:
+    """The classes by name."""
+    return {
+        name: FailureClass(name=name, text=entry["text"], lies_in=LiesIn(entry["lies-in"]))
+        for name, entry in _data("classes.toml").items()
+    }
 
 
-def _library_of(header: str) -> str:
-    headers: dict[str, str] = _libraries()["headers"]
-    return headers.get(header) or headers.get(header.partition("/")[0]) or "the library that has it"
+def library_of(names: Mapping[str, str]) -> str:
+    """The library that has what a rule's pattern found, by `libraries.toml`; empty if it is not known."""
+    data = _data("libraries.toml")
+    header, package, link = (names.get(group, "") for group in ("header", "package", "link"))
+    found: str = (
+        data["headers"].get(header)
+        or data["headers"].get(header.partition("/")[0])
+        or data["packages"].get(package.lower())
+        or data["links"].get(link)
+        or ""
+    )
+    return found
+
+
+@cache
+def _data(file: str) -> Mapping[str, Any]:
+    return tomllib.loads((resources.files(__package__) / file).read_text(encoding="utf-8"))

@@ -1,0 +1,149 @@
+"""Why a build failed: from its log, and what was said beside it, to a cause, a remedy and the lines that show it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.diagnose.rules import library_of, rules
+from wheelhouse_builder.diagnose.search import Piece, first_about, last_hit, lines_before, pieces, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from wheelhouse_builder.diagnose.search import Hit
+
+_BEFORE, _AFTER = 3, 6  # lines of context
+_UNKNOWN_LINES = 8
+_END_BYTES = 1 << 20  # where a log's last errors are
+_BESIDE = -1  # the start of a piece that is not of the log
+_LONGEST = 400  # characters of a line that is shown
+_LIKE_AN_ERROR = re.compile(
+    r"(?i)\b(?:errors?|fatal|fail(?:ed|ure|s)?|exception|traceback|abort(?:ed|ing)?|killed|panic(?:ked)?|cannot"
+    r"|could not|unable|undefined|not found|no such|denied|unsupported)\b|\w(?:Error|Exception)\b"
+)
+_NOT_KNOWN = "why is not known: no rule fits what the build said"
+_NOT_KNOWN_REMEDY = (
+    "the last lines that look like errors are shown, and the log has all that the build said; another version of the"
+    " package, or another engine, may build"
+)
+# What front ends say about any failure at all.
+_SAYS_NOTHING = re.compile(
+    r"subprocess-exited-with-error|metadata-generation-failed|This error originates from a subprocess"
+    r"|Failed building wheel for|Failed to build|^\s*(?:ERROR|error): (?:Backend|Command) .*(?:returned|exit)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """A line of a log."""
+
+    number: int  # from 1; 0: it was said beside the log
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Why a build failed, for people, and what to do."""
+
+    rule: str = ""  # its id; empty: not known
+    kind: str = ""  # the rule's class
+    cause: str = ""
+    remedy: str = ""
+    thread: str | None = None  # where others met it
+    everywhere: bool = False  # no other engine would build it
+    library: str = ""  # what is missing, by `libraries.toml`: often the name of a recipe
+    line: str = ""  # the one that decides
+    excerpt: tuple[LogLine, ...] = ()  # that line among its neighbours; not known: the last lines like errors
+
+    @property
+    def known(self) -> bool:
+        """Whether a rule knows the failure."""
+        return bool(self.rule)
+
+    @property
+    def text(self) -> str:
+        """The excerpt as text."""
+        return "\n".join(line.text for line in self.excerpt)
+
+
+def diagnose(log: BinaryIO, *, said: Sequence[str] = ()) -> Diagnosis:
+    """What the log of a failed build says, and what was `said` beside it by the error, which counts as the log's end.
+
+    Of several lines that rules decide, the last one counts: builds probe, and the failure of a probe is no failure of
+    the build. Where a rule names a {file}, its first line about that file counts: the later ones follow from it.
+    """
+    beside = Piece(start=_BESIDE, content="\n".join(_unlogged(said, log)).encode(errors="replace"))
+    for general in (False, True):
+        asked = [rule for rule in rules() if rule.general is general]
+        if hit := last_hit(itertools.chain([beside], pieces(log)), asked):
+            return _diagnosis(_first_about_same_file(hit, log, beside), log)
+    return _not_known(log, beside)
+
+
+def _unlogged(said: Sequence[str], log: BinaryIO) -> list[str]:
+    """What an error says without what is but the end of the log, which has line numbers for it."""
+    end = next(pieces(log, _END_BYTES), None)
+    logged = end.content if end else b""
+    return [text for text in said if text.strip().encode(errors="replace") not in logged]
+
+
+def _first_about_same_file(hit: Hit, log: BinaryIO, beside: Piece) -> Hit:
+    file = hit.match.groupdict().get("file")
+    if file is None:
+        return hit
+    found = [first_about(piece, hit.rule, file) for piece in (beside, *pieces(log))]
+    return next((first for first in reversed(found) if first), hit)
+
+
+def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
+    names = {name: value or "" for name, value in hit.match.groupdict().items()}
+    rule = hit.rule
+    library = rule.library.format_map(names) or library_of(names)
+    names["library"] = library or "the library that has it"
+    return Diagnosis(
+        rule=rule.id,
+        kind=rule.kind,
+        cause=rule.cause.format_map(names),
+        remedy=rule.remedy.format_map(names),
+        thread=rule.thread,
+        everywhere=rule.everywhere,
+        library=library,
+        line=_short(hit.match.string).strip(),
+        excerpt=_neighbours(hit, log),
+    )
+
+
+def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
+    """The line of a hit with what stands around it."""
+    content = hit.piece.content
+    above = content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
+    below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[: _AFTER + 1]
+    first = lines_before(log, hit.piece, hit.at) - len(above) + 1 if hit.piece.start != _BESIDE else None
+    return _numbered([*above, *below], first)
+
+
+def _not_known(log: BinaryIO, beside: Piece) -> Diagnosis:
+    """The last lines of the log that look like errors; where there are none, its last lines."""
+    end = next(pieces(log, _END_BYTES), Piece(start=0, content=b""))
+    lines = _numbered(end.content.splitlines(), lines_before(log, end, 0) + 1) or _numbered(beside.content.splitlines())
+    telling = [line for line in lines if line.text.strip() and not _SAYS_NOTHING.search(line.text)]
+    like_errors = [line for line in telling if _LIKE_AN_ERROR.search(line.text)]
+    return Diagnosis(
+        cause=_NOT_KNOWN, remedy=_NOT_KNOWN_REMEDY, excerpt=tuple((like_errors or telling)[-_UNKNOWN_LINES:])
+    )
+
+
+def _numbered(lines: Sequence[bytes], first: int | None = None) -> tuple[LogLine, ...]:
+    return tuple(
+        LogLine(number=0 if first is None else first + index, text=_short(text_of(line)))
+        for index, line in enumerate(lines)
+    )
+
+
+def _short(line: str) -> str:
+    line = line.strip("\r\n").rstrip()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"

@@ -1,0 +1,122 @@
+"""Searching a whole log, which may have tens of megabytes: from its end, piece by piece, for the words of the rules.
+
+A rule's pattern is tried on the lines alone that have one of its words: `bytes.rfind` reads some gigabytes in a second,
+a regular expression some hundredths of that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+    from wheelhouse_builder.diagnose.rules import Rule
+
+_PIECE = 8 << 20  # bytes
+_LONGEST = 2000  # characters of a line on either side of a rule's word: some programs write megabytes into one
+_COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Some whole lines of a log, without colours."""
+
+    start: int  # in bytes of the log
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A line that a rule decides."""
+
+    rule: Rule
+    match: re.Match[str]
+    piece: Piece
+    at: int  # where the line starts in the piece
+
+
+def pieces(log: BinaryIO, size: int = _PIECE) -> Iterator[Piece]:
+    """The log in pieces of about `size` bytes, the last one first."""
+    end = log.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - size)
+        log.seek(start)
+        content = log.read(end - start)
+        cut = content.find(b"\n") + 1 if start else 0
+        if cut < len(content):  # what begins in the piece before belongs to it; a line may be longer than a piece
+            content, start = content[cut:], start + cut
+        yield Piece(start=start, content=_COLOUR.sub(b"", content))
+        end = start
+
+
+def last_hit(searched: Iterable[Piece], rules: Iterable[Rule]) -> Hit | None:
+    """The last line that one of `rules` decides; of several rules for it, the first."""
+    by_word: dict[bytes, list[tuple[int, Rule]]] = defaultdict(list)
+    for order, rule in enumerate(rules):
+        for word in rule.words:
+            by_word[word.encode()].append((order, rule))
+    found = (_last_in(piece, by_word) for piece in searched)
+    return next((hit for hit in found if hit is not None), None)
+
+
+def _last_in(piece: Piece, by_word: dict[bytes, list[tuple[int, Rule]]]) -> Hit | None:
+    best: tuple[int, int, Hit] | None = None  # the line, the rule's order (negative: the first one wins)
+    content = piece.content
+    for word, candidates in by_word.items():
+        earliest, end = best[0] if best else 0, len(content)
+        while (position := content.rfind(word, earliest, end)) >= 0:
+            line_start, line = line_around(content, position)
+            for order, rule in candidates:
+                if match := rule.pattern.search(line):
+                    hit = Hit(rule=rule, match=match, piece=piece, at=line_start)
+                    best = max(best or (-1, 0, hit), (line_start, -order, hit), key=lambda one: one[:2])
+                    break
+            if best and best[0] == line_start:
+                break
+            end = line_start
+    return best[2] if best else None
+
+
+def first_about(piece: Piece, rule: Rule, file: str) -> Hit | None:
+    """The first line of a piece that `rule` decides and where its group `file` is this one."""
+    word, position = f"{file}:".encode(), 0
+    while (position := piece.content.find(word, position)) >= 0:
+        start, line = line_around(piece.content, position)
+        match = rule.pattern.search(line)
+        if match and match["file"] == file:
+            return Hit(rule=rule, match=match, piece=piece, at=start)
+        position += len(word)
+    return None
+
+
+def line_around(content: bytes, position: int) -> tuple[int, str]:
+    """The line at a position, as text without control characters, and where it starts. `\\r` ends a line too."""
+    start = content.rfind(b"\n", 0, position) + 1
+    start = content.rfind(b"\r", start, position) + 1 or start
+    end = content.find(b"\n", position)
+    end = len(content) if end < 0 else end
+    carriage = content.find(b"\r", position, end)
+    end = end if carriage < 0 else carriage
+    return start, text_of(content[max(start, position - _LONGEST) : min(end, position + _LONGEST)])
+
+
+def text_of(line: bytes) -> str:
+    """A line of a log as text that does nothing to a terminal."""
+    return _CONTROL.sub("", line.decode(errors="replace"))
+
+
+def lines_before(log: BinaryIO, piece: Piece, at: int) -> int:
+    """How many lines of the log stand before the position `at` of a piece."""
+    log.seek(0)
+    count, left = 0, piece.start
+    while left > 0 and (block := log.read(min(left, _PIECE))):
+        count += block.count(b"\n")
+        left -= len(block)
+    return count + piece.content.count(b"\n", 0, at)
