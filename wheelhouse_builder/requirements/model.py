@@ -32,13 +32,16 @@ PROJECT_FILES = ("pyproject.toml", "setup.cfg", "setup.py")  # what says what a 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a line stands; `file` is None for the command line."""
+    """Where a line stands; `file` is None for the command line. A setting has a `key` instead of a line."""
 
     file: Path | None
     number: int
+    key: str = ""
 
     def __str__(self) -> str:
-        return "command line" if self.file is None else f"{self.file}, line {self.number}"
+        if self.file is None:
+            return self.key or "command line"
+        return f"{self.file}: {self.key}" if self.key else f"{self.file}, line {self.number}"
 
 
 @dataclass(frozen=True, kw_only=True)

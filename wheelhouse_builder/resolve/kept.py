@@ -50,6 +50,7 @@ def _path(requirements: RequirementSet, target: Target, options: ResolveOptions)
     """Where the lock is kept: by all that the result depends on, the index itself apart."""
     control = options.format_control
     indexes = sorted((name, value) for name, value in os.environ.items() if _INDEX_VARIABLE.fullmatch(name))
-    parts = (requirements.digest, str(target), sorted(control.no_binary), sorted(control.only_binary), indexes)
+    age = (options.min_age,) if options.min_age else ()
+    parts = (requirements.digest, str(target), sorted(control.no_binary), sorted(control.only_binary), indexes, *age)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     return options.cache / "locks" / f"{digest}.pylock.toml"

@@ -12,12 +12,13 @@ import re
 import sys
 import tempfile
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder import process
 from wheelhouse_builder.errors import JobError, MachineError, ResolveError
-from wheelhouse_builder.events import Level, Listener, Note, ignore
+from wheelhouse_builder.events import Listener, ignore
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.requirements.build import parse_build_requirement
 from wheelhouse_builder.requirements.format_control import FormatControl
@@ -25,13 +26,16 @@ from wheelhouse_builder.requirements.model import RequirementSet
 from wheelhouse_builder.resolve.hashes import enforce_hashes
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.lock import Lock, parse_lock
+from wheelhouse_builder.resolve.log import notes_in, undated, yanked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
     from wheelhouse_builder.target import Target
 
-_PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
 _LOG_LINE = re.compile(r"(\$|DEBUG|TRACE|INFO|WARN)\s")
 
 # How uv's options, which its hints name, are given to us.
@@ -49,10 +53,17 @@ class ResolveOptions:
     cache: Path
     python: Path | None = None  # runs sdists that have no static metadata; None: our own interpreter
     offline: bool = False
+    min_age: timedelta = timedelta()  # what was uploaded more recently than that before `now` is not there
+    now: datetime | None = None  # UTC, what `min_age` counts from; None: the time of the call
     format_control: FormatControl = field(default_factory=FormatControl)
     indexes: RequirementSet = field(default_factory=RequirementSet)  # their index options hold for build requirements
     listener: Listener = ignore
     canceller: process.Canceller = field(default_factory=process.Canceller)
+
+    @property
+    def cut_off(self) -> datetime | None:
+        """The upload time from which on nothing is taken; None: there is none."""
+        return (self.now or datetime.now(UTC)) - self.min_age if self.min_age else None
 
 
 def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions, *, of_build: bool = False) -> Lock:
@@ -75,7 +86,7 @@ def resolve(requirements: RequirementSet, target: Target, options: ResolveOption
         what = f"the {'build ' if of_build else ''}requirements cannot be resolved for {target}"
         blamed = RequirementSet() if of_build else requirements
         log = _compile(argv, replace(options, indexes=requirements), blamed, what=what)
-        _tell_built(log, options.listener)
+        _tell(log, options.listener)
         lock = parse_lock(output.read_text(encoding="utf-8"), target, folder)
     return enforce_hashes(lock, requirements)
 
@@ -102,7 +113,7 @@ def resolve_build_requirements(
         log = _compile(
             argv, replace(options, python=python), RequirementSet(), what="the build requirements cannot be resolved"
         )
-        _tell_built(log, options.listener)
+        _tell(log, options.listener)
         return output.read_text(encoding="utf-8")
 
 
@@ -144,6 +155,7 @@ def _compile(
     argv = [_uv(), "pip", "compile", *arguments, "--python", options.python or sys.executable, "--no-header"]
     argv += ["--verbose", "--no-progress", "--color", "never", *(["--offline"] if options.offline else [])]
     argv += ["--no-index"] if options.indexes.values("no-index") else []
+    argv += ["--exclude-newer", f"{options.cut_off:%Y-%m-%dT%H:%M:%SZ}"] if options.cut_off else []
     ours = {"UV_CACHE_DIR": str(options.cache / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
     environment = process.base_environment({**index_environment(options.indexes), **ours})
     with tempfile.NamedTemporaryFile(prefix="whb-uv-", suffix=".log") as stream:
@@ -155,15 +167,23 @@ def _compile(
         return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _tell_built(log: str, listener: Listener) -> None:
-    for name in sorted(set(_PREPARED.findall(log))):
-        listener(
-            Note(
-                text=f"{redact(name)} was run on this machine to learn its dependencies: it does not state them, and "
-                "no wheel of that version does",
-                level=Level.WARNING,
-            )
-        )
+def _tell(log: str, listener: Listener) -> None:
+    for note in notes_in(log):
+        listener(note)
+
+
+def yank_reason(name: NormalizedName, version: Version, target: Target, options: ResolveOptions) -> str | None:
+    """Why this version is yanked upstream; None if it is not, or is not there (uv tells of a yank when one pins it)."""
+    with tempfile.TemporaryDirectory(prefix="whb-resolve-") as scratch:
+        wanted, output = Path(scratch, "requirements.txt"), Path(scratch, "pinned.txt")
+        wanted.write_text(f"{name}=={version}\n", encoding="utf-8")
+        argv: list[str | Path] = ["--no-deps", "--output-file", output, wanted]
+        argv += ["--python-platform", target.uv_platform, "--python-version", target.python_version]
+        try:
+            log = _compile(argv, replace(options, min_age=timedelta()), RequirementSet(), what="")
+        except ResolveError:
+            return None
+    return yanked(log).get((name, version))
 
 
 def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: str) -> ResolveError | MachineError:
@@ -176,11 +196,27 @@ def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: st
         return MachineError(text, hint="`whb doctor` checks the cache; --cache-dir names another folder")
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
-    return ResolveError(f"{what}\n{text}{blamed}", hint=_hint(text, options, redact(uv_hint.strip())))
+    hint = _hint(text, options, redact(uv_hint.strip()))
+    return ResolveError(f"{what}\n{text}{blamed}", hint=hint, kind="network" if is_unreachable(text) else "")
 
 
 def _mentions(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def is_unreachable(said: str) -> bool:
+    """Whether uv says that it did not get to an index, which may pass."""
+    return "error sending request" in said or "Request failed" in said
+
+
+def _too_new(log: str, theirs: str, options: ResolveOptions) -> str:
+    """What to do when all that would do is younger than `min-age`, or of unknown age."""
+    if names := undated(log):
+        return (
+            f"the index tells no upload time (PEP 700) of {', '.join(names)}: use one that does, or min-age = '0 days'"
+        )
+    told = theirs.partition(" Consider using")[0].replace("`exclude-newer`", f"min-age ({options.min_age.days} days)")
+    return f"{told} Wait, ask for an older version, or lower min-age"
 
 
 def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
@@ -190,7 +226,7 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return theirs
     if "not found in the package registry" in text:
         return "is the name spelled right? A private index is given with --index-url in the file, or UV_INDEX"
-    if "error sending request" in text or "Request failed" in text:
+    if is_unreachable(text):
         return "the package index cannot be reached: check the network, the proxy and the index settings"
     if "Git operation failed" in text:
         return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"

@@ -58,12 +58,14 @@ def publish(
     *,
     now: datetime | None = None,
     keep: int = KEEP,
+    without: Collection[Target] = (),
 ) -> Generation | None:
     """Publish what changed, under the lock; None if that is what is published already.
 
     `selections` gives, for each target whose lock is complete, the file names of the wheels that it installs; the locks
-    of other targets stay as they are. `now` becomes the upload time of the wheels that are published for the first
-    time. The last `keep` generations stay, and always the current and the one before it.
+    of other targets stay as they are, but for those `without` one from now on. `now` becomes the upload time of the
+    wheels that are published for the first time. The last `keep` generations stay, and always the current and the one
+    before it.
     Files are looked at as far as their project changed: `Wheelhouse.check` finds what happened behind whb's back.
     Raises `DamagedError` when a wheel is not what its record says, `MachineError` when the disk refuses, `KeyError` for
     a selected wheel that is not there.
@@ -73,7 +75,7 @@ def publish(
         changes, start = wheelhouse.records.changes(), _start(wheelhouse)
         wheels = wheelhouse.sound_wheels(moment, changes.names if start else None)
         before, pages = current(wheelhouse), NewPages(wheelhouse)
-        chosen = _carried_over(before) | _locks(wheelhouse, selections)
+        chosen = _carried_over(before, without) | _locks(wheelhouse, selections)
         stubs = wheelhouse.stubs_beside(wheels, moment, changes.names if start else None)
         draft = edition.edit(start or edition.NOTHING, changes.names, wheels, stubs, wheelhouse, pages)
         pages.settle()
@@ -227,10 +229,11 @@ def _selected(wheelhouse: Wheelhouse, filename: str) -> StoredWheel:
     return wheel
 
 
-def _carried_over(before: Generation | None) -> dict[str, bytes]:
+def _carried_over(before: Generation | None, without: Collection[Target]) -> dict[str, bytes]:
     if before is None:
         return {}
-    return {name: (before.path / name).read_bytes() for name in _lock_names(before)}
+    gone = {name(target) for target in without for name in (locks.requirements_name, locks.pylock_name)}
+    return {name: (before.path / name).read_bytes() for name in _lock_names(before) - gone}
 
 
 def _is_as_it_was(before: Generation, draft: Edition, chosen: Mapping[str, bytes]) -> bool:

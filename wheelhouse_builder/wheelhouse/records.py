@@ -80,7 +80,7 @@ class Records:
         """The record of every wheel that is kept, by file name; none when there is no file yet."""
         if not self.path.exists():
             return ()
-        with self._open() as connection:
+        with self.transaction() as connection:
             return tuple(map(_load, connection.execute(f"{_SELECT} WHERE NOT collected ORDER BY filename")))
 
     def of_projects(self, names: Iterable[NormalizedName]) -> tuple[StoredWheel, ...]:
@@ -88,19 +88,19 @@ class Records:
         if not self.path.exists():
             return ()
         query = f"{_SELECT} WHERE NOT collected AND {_NAMED} ORDER BY filename"
-        with self._open() as connection:
+        with self.transaction() as connection:
             return tuple(map(_load, connection.execute(query, {"names": json.dumps(list(names))})))
 
     def by_filename(self, filename: str) -> StoredWheel | None:
         """The record of one wheel, also of one that gc removed: its name stays taken."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(f"{_SELECT} WHERE filename = ?", (filename,))
             row = rows.fetchone()
         return None if row is None else _load(row)
 
     def names(self) -> frozenset[str]:
         """Every project that has or had a wheel here."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             return frozenset(row["name"] for row in connection.execute("SELECT DISTINCT name FROM wheels"))
 
     def add(self, wheel: StoredWheel, seen: Seen) -> StoredWheel:
@@ -109,7 +109,7 @@ class Records:
         If that was of the same content, the time of first publication stays, and the project keys are added to its own.
         """
         values = _dump(wheel) | seen._asdict()
-        with self._open() as connection:
+        with self.transaction() as connection:
             old = connection.execute(
                 "SELECT published_at, project_keys FROM wheels WHERE filename = ? AND sha256 = ?",
                 (wheel.filename, wheel.sha256),
@@ -119,21 +119,24 @@ class Records:
                 project_keys = dict(json.loads(old["project_keys"])) | dict(wheel.project_keys)
                 values["project_keys"] = json.dumps(list(project_keys.items()))
             connection.execute(_INSERT, values)
+            connection.execute("DELETE FROM retired WHERE filename = ?", (wheel.filename,))
             stored = connection.execute(f"{_SELECT} WHERE filename = ?", (wheel.filename,)).fetchone()
             return _load(stored)
 
     def remove(self, filenames: Iterable[str]) -> None:
         """Forget these files; of one that was published the name stays taken: clients hold its hash."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             for table, names in _by_table(filenames):
                 rows = [(filename,) for filename in names]
                 gone = f"DELETE FROM {table} WHERE filename = ? AND published_at IS NULL"  # noqa: S608  # constants
                 connection.executemany(gone, rows)
                 connection.executemany(f"UPDATE {table} SET collected = 1 WHERE filename = ?", rows)  # noqa: S608
+                for told in ("uses", "retired"):
+                    connection.executemany(f"DELETE FROM {told} WHERE filename = ?", rows)  # noqa: S608  # constants
 
     def set_yank(self, name: NormalizedName, version: Version, reason: str | None) -> None:
         """Note why a version is yanked, for all its files, also those to come; None takes it back."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM yanks WHERE name = ? AND version = ?", (name, str(version)))
             if reason is not None:
                 connection.execute("INSERT INTO yanks VALUES (?, ?, ?)", (name, str(version), reason))
@@ -142,13 +145,13 @@ class Records:
         """Every yanked version, with the reason; none when there is no file yet."""
         if not self.path.exists():
             return {}
-        with self._open() as connection:
+        with self.transaction() as connection:
             rows = connection.execute("SELECT name, version, reason FROM yanks").fetchall()
             return {(row["name"], Version(row["version"])): row["reason"] for row in rows}
 
     def set_mark(self, name: NormalizedName, mark: Mark) -> None:
         """Note what is said of a project as a whole."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM marks WHERE name = ?", (name,))
             if mark != UNMARKED:
                 connection.execute("INSERT INTO marks VALUES (?, ?, ?)", (name, str(mark.status), mark.reason))
@@ -157,20 +160,20 @@ class Records:
         """What is said of projects; of the others nothing is."""
         if not self.path.exists():
             return {}
-        with self._open() as connection:
+        with self.transaction() as connection:
             rows = connection.execute("SELECT name, status, reason FROM marks").fetchall()
         return {row["name"]: Mark(status=Status(row["status"]), reason=row["reason"]) for row in rows}
 
     def set_verdicts(self, filename: str, verdicts: Iterable[Verdict]) -> None:
         """Put these verdicts in place of those that a wheel has."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             text = _dump_verdicts(verdicts)
             connection.execute("UPDATE wheels SET verdicts = ? WHERE filename = ?", (text, filename))
 
     def mark_published(self, filenames: Iterable[str], moment: datetime) -> None:
         """Note the time of first publication of the files that have none yet."""
         text = moment.astimezone(UTC).isoformat()
-        with self._open() as connection:
+        with self.transaction() as connection:
             for table, names in _by_table(filenames):
                 first = f"UPDATE {table} SET published_at = ? WHERE filename = ? AND published_at IS NULL"  # noqa: S608
                 connection.executemany(first, [(text, filename) for filename in names])
@@ -182,12 +185,12 @@ class Records:
         if not self.path.exists():
             return ()
         query = f"{_STUBS} WHERE NOT collected AND {'1' if names is None else _NAMED} ORDER BY filename"
-        with self._open() as connection:
+        with self.transaction() as connection:
             return tuple(map(_load_stub, connection.execute(query, {"names": json.dumps(list(names or ()))})))
 
     def stub(self, filename: str) -> StoredStub | None:
         """The record of one stub, also of one that gc removed: its name stays taken."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             row = connection.execute(f"{_STUBS} WHERE filename = ?", (filename,)).fetchone()
         return None if row is None else _load_stub(row)
 
@@ -195,7 +198,7 @@ class Records:
         """Write the record of a stub, in place of one of the same file name."""
         values = dataclasses.asdict(stub) | {"version": str(stub.version), "mtime_ns": mtime_ns}
         values["published_at"] = stub.published_at and stub.published_at.astimezone(UTC).isoformat()
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute(_INSERT_STUB, values)
 
     # the files
@@ -205,14 +208,14 @@ class Records:
         if not self.path.exists():
             return []
         query = _FACTS.replace("@", "1" if names is None else _NAMED)
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.row_factory = None
             rows = connection.execute(query, {"names": json.dumps(list(names or ()))}).fetchall()
         return [Facts._make((*row[:5], bool(row[5]), Seen._make(row[6:]))) for row in rows]
 
     def set_seen(self, seen: Mapping[str, Seen]) -> None:
         """Note how these files were when their content was right."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "UPDATE wheels SET mtime_ns = ?, metadata_mtime_ns = ?, metadata_size = ? WHERE filename = ?",
                 [(*found, filename) for filename, found in seen.items() if filename.endswith(_WHEEL)],
@@ -226,30 +229,30 @@ class Records:
 
     def changes(self) -> Changes:
         """The projects that may look otherwise than in the base."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             rows = connection.execute("SELECT id, name FROM changes").fetchall()
         return Changes(frozenset(row["name"] for row in rows), max((row["id"] for row in rows), default=0))
 
     def note_changes(self, names: Iterable[str]) -> None:
         """Have the next publication look at these projects."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO changes (name) VALUES (?)", [(name,) for name in names])
 
     def base(self) -> Base | None:
         """The generation that the changes are counted from."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             row = connection.execute("SELECT number, manifest FROM base").fetchone()
         return None if row is None else Base(*row)
 
     def set_base(self, base: Base, until: int) -> None:
         """Count from this generation; it shows the changes up to `until`."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM base")
             connection.execute("INSERT INTO base VALUES (?, ?)", base)
             connection.execute("DELETE FROM changes WHERE id <= ?", (until,))
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction on records of a version that we know.
 
         An older file is read as a copy in memory that was brought to ours; who writes has called `create`.

@@ -23,6 +23,7 @@ from wheelhouse_builder.wheelhouse.generations import (
     previous,
     retire,
 )
+from wheelhouse_builder.wheelhouse.retired import retired_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -54,6 +55,8 @@ def find_garbage(
     needed = {name for generation in generations if generation in kept for name in named_files(generation, known)}
     since = (now or datetime.now(UTC)) - grace
     used = {name: generation.published for generation in old for name in named_files(generation, known)}
+    for name, retired in retired_wheels(wheelhouse.records).items():
+        used[name] = max(used.get(name, retired.at), retired.at)
     quarantined = {name for name, mark in wheelhouse.records.marks().items() if mark.status is Status.QUARANTINED}
     spare = [
         facts.filename

@@ -72,8 +72,16 @@ DROP TRIGGER wheels_update;
 {_trigger("wheels", f"UPDATE OF {_SHOWN}, project_keys, native_tools", "new")}
 """
 
+# When a run last selected a wheel, and which left the index since none did: `retiring`. The file stays for its grace.
+_RETIRED = """
+CREATE TABLE uses (filename TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
+CREATE TABLE retired (
+    filename TEXT PRIMARY KEY, name TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL
+) STRICT;
+""" + "".join((_trigger("retired", "INSERT", "new"), _trigger("retired", "DELETE", "old")))
+
 # By the version that a file has: what makes it one of the next. Version 0 is an empty file.
-STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS, _KEYS + _STUBS, _NATIVE_TOOLS)
+STEPS = (_WHEELS, _YANKS, _CHANGES + _TRIGGERS, _KEYS + _STUBS, _NATIVE_TOOLS, _RETIRED)
 VERSION = len(STEPS)
 
 

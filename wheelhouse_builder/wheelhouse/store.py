@@ -35,6 +35,7 @@ from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.agreement import require_agreement
 from wheelhouse_builder.wheelhouse.lock import exclusive
 from wheelhouse_builder.wheelhouse.records import Records
+from wheelhouse_builder.wheelhouse.retired import retired_wheels
 from wheelhouse_builder.wheelhouse.soundness import Look, Problem, Trouble, look_at
 from wheelhouse_builder.wheelhouse.stored import Facts, Seen, StoredStub, StoredWheel
 
@@ -119,7 +120,7 @@ class Wheelhouse:
         _require_unchanged(self.check(thorough=thorough))
 
     def sound_wheels(self, moment: datetime, names: Iterable[NormalizedName] | None = None) -> list[StoredWheel]:
-        """The wheels of these projects (of all) that are there, by file name; no other file is looked at.
+        """The wheels of these projects (of all) that are to be published, by file name; no other file is looked at.
 
         `moment` is noted as the time of first publication of those that have none: to be called to publish them.
         Raises `DamagedError` if the content of one, or of a stub, is not what its record says.
@@ -129,7 +130,8 @@ class Wheelhouse:
         _require_unchanged(
             Problem(path=self.root / name, trouble=look.trouble) for name, look in looks.items() if look.trouble
         )
-        there = {facts.filename for facts in records if not facts.is_stub and looks[facts.filename].there}
+        retired = retired_wheels(self.records).keys()
+        there = {facts.filename for facts in records if not facts.is_stub and looks[facts.filename].there} - retired
         if new := [facts.filename for facts in records if not facts.published and facts.filename in there]:
             self.records.mark_published(new, moment)
         wheels = self.records.all() if names is None else self.records.of_projects(names)

@@ -1,0 +1,105 @@
+"""Which wheels leave the index: those that upstream ships by now, and those that nothing has asked for in a long time.
+
+Uploaded wheels never do, and none of a package that a target failed to have: its last good wheel stays. A retired wheel
+that is asked for again comes back; its file stays for the grace period (`retention`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.wheelhouse.published_locks import locked_wheels
+from wheelhouse_builder.wheelhouse.retired import bring_back, last_uses, note_uses, retire, retired_wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import datetime, timedelta
+
+    from packaging.utils import NormalizedName
+
+    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.wheelhouse.store import Wheelhouse
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
+
+# What a run has for each package and target that it was asked for: the file name, None where it failed to have any.
+Had = Mapping[tuple["NormalizedName", "Target"], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retiring:
+    """What leaves the index."""
+
+    reasons: Mapping[str, str]  # by file name of the wheel
+    targets: frozenset[Target] = frozenset()  # that nothing asks for: their lock names one of them, and goes as well
+
+
+def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime) -> None:
+    """Note what a run asked for, and have it published (again), under the lock."""
+    wanted = _wanted(wheelhouse, wheelhouse.wheels(), had)
+    note_uses(wheelhouse.records, sorted(wanted), moment)
+    if back := wanted & retired_wheels(wheelhouse.records).keys():
+        bring_back(wheelhouse.records, sorted(back))
+
+
+def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta) -> Retiring:
+    """Retire what can go after a run that had this, under the lock; `note_run` came before.
+
+    `after`: how long nothing must have asked for a wheel. The next publication leaves them out.
+    """
+    retired, wheels = retired_wheels(wheelhouse.records), wheelhouse.wheels()
+    shown = [wheel for wheel in wheels if wheel.filename not in retired]
+    wanted, uses = _wanted(wheelhouse, shown, had), last_uses(wheelhouse.records)
+    idle = [wheel for wheel in shown if wheel.filename not in wanted and wheel.origin != "uploaded"]
+    note_uses(wheelhouse.records, [wheel.filename for wheel in idle if wheel.filename not in uses], moment)
+    locks = locked_wheels(wheelhouse) if idle else {}
+    elsewhere = {sha256 for target in locks.keys() - {target for _, target in had} for sha256 in locks[target]}
+    reasons = {
+        wheel.filename: why
+        for wheel in idle
+        if wheel.sha256 not in elsewhere and (why := _superseded(wheel, shown, had))
+    }
+    for wheel in idle:
+        last = min(uses.get(wheel.filename, moment), moment)
+        if wheel.filename not in reasons and moment - last >= after:
+            reasons[wheel.filename] = f"no target has asked for it since {last:%Y-%m-%d}"
+    retire(wheelhouse.records, reasons, moment)
+    hashes = {wheel.sha256 for wheel in shown if wheel.filename in reasons}
+    targets = frozenset(target for target, named in locks.items() if named & hashes)
+    return Retiring(reasons=reasons, targets=targets)
+
+
+def _wanted(wheelhouse: Wheelhouse, wheels: Iterable[StoredWheel], had: Had) -> set[str]:
+    """The wheels that a run has, and those of packages that it failed to have for a target, with what its lock names.
+
+    The lock of a target that lacks something stays as it was, so what it names has to stay, too.
+    """
+    wanted = {filename for filename in had.values() if filename}
+    failing: dict[NormalizedName, list[Target]] = defaultdict(list)
+    for (name, target), filename in had.items():
+        if filename is None:
+            failing[name].append(target)
+    if not failing:
+        return wanted
+    lacking = {target for targets in failing.values() for target in targets}
+    kept = {sha256 for target, named in locked_wheels(wheelhouse).items() if target in lacking for sha256 in named}
+    return wanted | {
+        wheel.filename
+        for wheel in wheels
+        if wheel.sha256 in kept or any(target.fits(wheel.tags) for target in failing.get(wheel.name, ()))
+    }
+
+
+def _superseded(wheel: StoredWheel, wheels: Collection[StoredWheel], had: Had) -> str | None:
+    """Why a wheel that was built can go: each target that it is for has a fetched one of the same version."""
+    if wheel.origin != "built":
+        return None
+    instead = {filename for (name, target), filename in had.items() if name == wheel.name and target.fits(wheel.tags)}
+    fetched = {
+        other.filename
+        for other in wheels
+        if other.name == wheel.name and other.version == wheel.version and other.origin == "fetched"
+    }
+    return f"upstream ships {', '.join(sorted(map(str, instead)))}" if instead and instead <= fetched else None
