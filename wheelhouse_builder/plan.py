@@ -19,12 +19,13 @@ from wheelhouse_builder.artifact import Source, Wheel, describe
 from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from packaging.tags import Tag
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
+    from wheelhouse_builder.history.estimates import Estimate
     from wheelhouse_builder.resolve.selection import Selection
 
 
@@ -93,6 +94,7 @@ class Job:
     request_keys: tuple[str, ...]  # the wheel will have one of them
     after: tuple[str, ...] = ()
     also: tuple[Target, ...] = ()
+    estimate: Estimate | None = None  # how long its build will take; None if nothing like it was measured
 
     @property
     def id(self) -> str:
@@ -117,6 +119,17 @@ class Plan:
     def of(self, action: Action) -> tuple[Decision, ...]:
         """The decisions of one kind."""
         return tuple(decision for decision in self.decisions if decision.action is action)
+
+    def building(self) -> frozenset[str]:
+        """The ids of the jobs that build; the others take what was built before."""
+        return frozenset(decision.job for decision in self.of(Action.BUILD) if decision.job)
+
+
+def with_estimates(plan: Plan, likely: Callable[[Job], Estimate | None]) -> Plan:
+    """The plan with what each job that builds is likely to take."""
+    building = plan.building()
+    jobs = (replace(job, estimate=likely(job)) if job.id in building else job for job in plan.jobs)
+    return replace(plan, jobs=tuple(jobs))
 
 
 def make_plan(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.test_plan import AMD312, AMD313, ARM312, ARM313, SDIST, built, keys, offer
 from wheelhouse_builder.events import PlannedJob
-from wheelhouse_builder.schedule.forecast import Forecast, forecast
+from wheelhouse_builder.history.estimates import Estimate
+from wheelhouse_builder.plan import Plan, make_plan, with_estimates
+from wheelhouse_builder.schedule.forecast import Forecast, forecast, forecast_of
+
+if TYPE_CHECKING:
+    from wheelhouse_builder.target import Target
 
 ROOM = {"cpu": 2, "network": 8}
 
@@ -63,3 +71,17 @@ def test_it_is_never_shorter_than_the_work_nor_longer_than_one_after_the_other(
     total = sum(one.seconds or 0 for one in jobs)
     busiest = max(sum(one.seconds or 0 for one in jobs if one.lane == lane) / ROOM[lane] for lane in ROOM)
     assert busiest - 1e-6 <= forecast(jobs, ROOM).seconds <= total + 1e-6
+
+
+def test_a_plan_takes_what_its_builds_take() -> None:
+    cached = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    targets = (AMD312, ARM312, AMD313, ARM313)
+    plan = make_plan({target: [offer(SDIST)] for target in targets}, [], [cached], keys)
+    estimates = {ARM312: 10.0, AMD313: 20.0}
+
+    def likely(target: Target) -> Estimate | None:
+        return Estimate(seconds=estimates[target], source="") if target in estimates else None
+
+    estimated = with_estimates(plan, lambda job: likely(job.target))
+    assert forecast_of(estimated, ROOM) == Forecast(seconds=20, unknown=1)
+    assert forecast_of(Plan(), ROOM) == Forecast(seconds=0)

@@ -8,7 +8,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelhouse_builder.artifact import Sdist, Source, Wheel
-from wheelhouse_builder.plan import Action, Decision, Plan, make_plan
+from wheelhouse_builder.history.estimates import Estimate
+from wheelhouse_builder.plan import Action, Decision, Plan, make_plan, with_estimates
 from wheelhouse_builder.resolve.selection import Selection
 from wheelhouse_builder.target import Target
 
@@ -190,3 +191,13 @@ def test_nothing_is_done_for_a_quarantined_project() -> None:
     assert plan.decisions[0].reason == "quarantined in the wheelhouse: malware; `whb mark cffi active` ends that"
     assert plan.jobs == ()
     assert only(make_plan({AMD312: [offer(wheel())]}, [], [], keys, {canonicalize_name("x"): None})).wheel
+
+
+def test_only_what_builds_has_an_estimate() -> None:
+    cached = built("cffi-2.1-cp312-cp312-musllinux_1_2_x86_64.whl", AMD312)
+    plan = make_plan({AMD312: [offer(SDIST)], ARM312: [offer(SDIST)]}, [], [cached], keys)
+    assert len(plan.jobs) == 2
+    estimate = Estimate(seconds=5, source="measured")
+    (arm,) = plan.building()
+    found = {job.id: job.estimate for job in with_estimates(plan, lambda job: estimate).jobs}
+    assert found == {job.id: estimate if job.id == arm else None for job in plan.jobs}

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelhouse_builder.artifact import Sdist
 from wheelhouse_builder.errors import ResolveError
-from wheelhouse_builder.plan import Action, Decision, Plan
+from wheelhouse_builder.history.estimates import Estimate
+from wheelhouse_builder.plan import Action, Decision, Job, Plan, with_estimates
 from wheelhouse_builder.report import as_json
 from wheelhouse_builder.report.model import Report, Row, Status
 from wheelhouse_builder.report.table import (
@@ -81,8 +83,20 @@ def test_the_table_of_a_plan() -> None:
         name=canonicalize_name("six"), version=Version("1.17"), target=ARM, action=Action.FETCH, reason="it fits"
     )
     assert plan_table(Plan(decisions=(decision,))).splitlines()[-1] == (
-        "six      1.17     cp312-musllinux_1_2_aarch64  fetch     it fits"
+        "six      1.17     cp312-musllinux_1_2_aarch64  fetch               it fits"
     )
+
+
+def test_a_plan_tells_what_builds_are_likely_to_take() -> None:
+    sdist = Sdist(name=canonicalize_name("x"), version=Version("1"), filename="x-1.tar.gz", url="file:///x", sha256="0")
+    job = Job(source=sdist, target=ARM, request_keys=("k",))
+    decision = Decision(
+        name=sdist.name, version=sdist.version, target=ARM, action=Action.BUILD, reason="no wheel", job=job.id
+    )
+    plan = Plan(decisions=(decision,), jobs=(job,))
+    known = with_estimates(plan, lambda job: Estimate(seconds=12, source="measured, 3 builds"))
+    assert plan_table(plan).splitlines()[-1].endswith("build     unknown   no wheel")
+    assert plan_table(known).splitlines()[-1].endswith("build     12 s (measured, 3 builds)  no wheel")
 
 
 def test_the_table_of_verdicts_names_how_each_was_had() -> None:

@@ -10,13 +10,19 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.report.critical_path import critical_path
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from wheelhouse_builder.doctor import Finding
     from wheelhouse_builder.errors import WhbError
-    from wheelhouse_builder.plan import Decision, Plan
-    from wheelhouse_builder.report.model import Report, Row
+    from wheelhouse_builder.plan import Decision, Job, Plan
+    from wheelhouse_builder.report.model import Changes, Report, Row
+    from wheelhouse_builder.report.spans import Span
+    from wheelhouse_builder.schedule.forecast import Forecast
     from wheelhouse_builder.verify.verdict import Verdict
     from wheelhouse_builder.wheelhouse.generations import Generation
     from wheelhouse_builder.wheelhouse.retention import Garbage
@@ -31,13 +37,48 @@ def dump(kind: str, content: Mapping[str, object]) -> str:
 
 
 def report_data(report: Report) -> Data:
-    """A whole run."""
+    """A whole run (docs/reference/report.schema.json). Messages and lines of logs hold nothing secret."""
     return {
+        "command": report.command,
         "wheelhouse": str(report.wheelhouse),
         "generation": report.generation,
         "changed": report.changed,
+        "started": _time(report.started),
         "seconds": round(report.seconds, 3),
         "rows": [_row(row) for row in report.rows],
+        "changes": None if report.changes is None else _changes(report.changes),
+        "retired": [asdict(retired) | {"reason": redact(retired.reason)} for retired in report.retired],
+        "warnings": [redact(warning) for warning in report.warnings],
+        "spans": [_span(span) for span in report.spans],
+        "critical-path": [
+            {"span": step.span.id, "because": _text(step.because)} for step in critical_path(report.spans)
+        ],
+        **(error_data(report.error) if report.error else {"error": None}),
+    }
+
+
+def _changes(changes: Changes) -> Data:
+    return {
+        "since": _time(changes.since),
+        "seconds": round(changes.seconds, 3),
+        "items": [{**asdict(change), "kind": str(change.kind), "good": _time(change.good)} for change in changes.items],
+        "before": [
+            {"name": name, "target": target, "size": before.size, "seconds": _seconds(before.seconds)}
+            for (name, target), before in changes.before.items()
+        ],
+    }
+
+
+def _span(span: Span) -> Data:
+    return {
+        "id": span.id,
+        "title": span.title,
+        "lane": span.lane,
+        "start": round(span.start, 3),
+        "end": round(span.end, 3),
+        "outcome": str(span.outcome),
+        "phases": [{"phase": phase, "start": round(start, 3)} for phase, start in span.phases],
+        "after": list(span.after),
     }
 
 
@@ -53,26 +94,36 @@ def _row(row: Row) -> Data:
         "size": row.size,
         "engine": row.engine,
         "native-tools": row.native_tools,
-        "seconds": None if row.seconds is None else round(row.seconds, 3),
+        "seconds": _seconds(row.seconds),
         "verdicts": [verdict_data(verdict) for verdict in row.verdicts],
-        "message": row.message or None,
-        "hint": row.hint or None,
+        "message": redact(row.message) or None,
+        "hint": redact(row.hint) or None,
         "log": _text(row.log),
-        "tail": row.tail or None,
+        "tail": redact(row.tail) or None,
         "kind": row.kind or None,
     }
 
 
-def plan_data(plan: Plan) -> Data:
-    """A plan: decisions and the jobs that they need."""
-    jobs = [
-        {"id": job.id, "name": job.source.name, "target": str(job.target), "keys": job.request_keys, "after": job.after}
-        for job in plan.jobs
-    ]
+def plan_data(plan: Plan, forecast: Forecast) -> Data:
+    """A plan: decisions and the jobs that they need, and how long its builds will take."""
     return {
         "targets": [str(target) for target in plan.targets],
         "decisions": [_decision(decision) for decision in plan.decisions],
-        "jobs": jobs,
+        "jobs": [_job(job) for job in plan.jobs],
+        "seconds": round(forecast.seconds, 3),
+        "unknown": forecast.unknown,
+    }
+
+
+def _job(job: Job) -> Data:
+    return {
+        "id": job.id,
+        "name": job.source.name,
+        "target": str(job.target),
+        "keys": job.request_keys,
+        "after": job.after,
+        "seconds": round(job.estimate.seconds, 3) if job.estimate else None,
+        "estimate": job.estimate.source if job.estimate else None,
     }
 
 
@@ -123,7 +174,7 @@ def generations_data(wheelhouse: Wheelhouse, generations: Sequence[Generation], 
     listed = [
         {
             "number": generation.number,
-            "published": f"{generation.published:%Y-%m-%dT%H:%M:%SZ}",
+            "published": _time(generation.published),
             "current": generation == current,
         }
         for generation in generations
@@ -146,6 +197,14 @@ def garbage_data(wheelhouse: Wheelhouse, garbage: Garbage, *, removed: bool) -> 
 def error_data(error: WhbError) -> Data:
     """An error that ended the run."""
     return {"error": {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _text(value: object) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.plan import Action
 from wheelhouse_builder.report.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from wheelhouse_builder.doctor import Finding
+    from wheelhouse_builder.history.estimates import Estimate
     from wheelhouse_builder.plan import Decision, Plan
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.verify.verdict import Verdict
@@ -55,13 +57,18 @@ def _report_cells(row: Row) -> tuple[str, ...]:
 
 
 def plan_table(plan: Plan) -> str:
-    """One line for each package and target of a plan, with the reason."""
-    return render(("package", "version", "target", "decision", "reason"), map(_plan_cells, plan.decisions))
+    """One line for each package and target of a plan, with the reason and what a build is likely to take."""
+    estimates = {job.id: job.estimate for job in plan.jobs}
+    header = ("package", "version", "target", "decision", "estimate", "reason")
+    return render(header, (_plan_cells(decision, estimates) for decision in plan.decisions))
 
 
-def _plan_cells(decision: Decision) -> tuple[str, ...]:
+def _plan_cells(decision: Decision, estimates: Mapping[str, Estimate | None]) -> tuple[str, ...]:
     name, version = decision.name, str(decision.version or "")
-    return (name, version, str(decision.target), str(decision.action), decision.reason)
+    known = estimates.get(decision.job or "")
+    estimate = f"{duration(known.seconds)} ({known.source})" if known else "unknown"
+    shown = estimate if decision.action is Action.BUILD else ""
+    return (name, version, str(decision.target), str(decision.action), shown, decision.reason)
 
 
 def verdict_table(verdicts: Mapping[str, Sequence[Verdict]]) -> str:

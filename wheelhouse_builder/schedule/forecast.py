@@ -9,10 +9,13 @@ from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.events import PlannedJob
+from wheelhouse_builder.schedule.queue import Lane
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from wheelhouse_builder.events import PlannedJob
+    from wheelhouse_builder.plan import Plan
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 
@@ -48,6 +51,22 @@ def forecast(
         running=running.keys(),
     )
     return Forecast(seconds=play.end(), unknown=sum(seconds is None for seconds in left.values()))
+
+
+def forecast_of(plan: Plan, room: Mapping[str, int]) -> Forecast:
+    """How long the builds of a plan will take; downloads and checks are not counted."""
+    building = plan.building()
+    jobs = (
+        PlannedJob(
+            job=job.id,
+            title=job.title,
+            lane=Lane.CPU,
+            after=job.after,
+            seconds=(job.estimate.seconds if job.estimate else None) if job.id in building else 0.0,
+        )
+        for job in plan.jobs
+    )
+    return forecast(jobs, room)
 
 
 def _left(job: PlannedJob, spent: float) -> float | None:
