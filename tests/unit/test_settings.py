@@ -493,3 +493,10 @@ def test_every_fault_of_a_refresh_is_told_at_once(tmp_path: Path) -> None:
         "DIR/whb.toml: unknown setting 'refresh.min-age' (did you mean min-age?)",
         "DIR/whb.toml: unknown setting 'refresh.reprot' (did you mean refresh.report?)",
     ]
+
+
+def test_a_limit_of_a_build_leaves_some_time(tmp_path: Path) -> None:
+    assert load(tmp_path, 'job-timeout = "90 min"').job_timeout == timedelta(minutes=90)
+    assert problems(tmp_path, 'job-timeout = "0 s"') == (
+        "DIR/whb.toml: job-timeout: '0 s' leaves no time (write it as 6 hours, 90 min or 2 days)"
+    )

@@ -22,6 +22,7 @@ from wheelhouse_builder.settings.kinds import (
     COUNT,
     DURATION,
     FLOOR,
+    LIMIT,
     MUSL,
     NAMES,
     PACKAGES,
@@ -150,6 +151,10 @@ class Settings:
         metadata=declare(
             COUNT, "how many things to do at once (default: the number of CPUs)", "-j", "--jobs", metavar="N"
         ),
+    )
+    job_timeout: timedelta = field(
+        default=timedelta(hours=6),
+        metadata=declare(LIMIT, "the longest that one build may take (default: 6 hours)"),
     )
     offline: bool = field(default=False, metadata=declare(SWITCH, "use only what is in the cache", "--offline"))
     upgrade: bool = field(

@@ -142,6 +142,13 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * _UNITS[unit])
 
 
+def _parse_limit(text: str) -> timedelta:
+    limit = parse_duration(text)
+    if not limit:
+        raise UsageError(f"{text!r} leaves no time", hint="write it as 6 hours, 90 min or 2 days")
+    return limit
+
+
 def show_duration(duration: timedelta) -> str:
     """In the largest unit up to days that gives a whole number: `30 days`, `36 hours`."""
     seconds = int(duration.total_seconds())
@@ -213,6 +220,7 @@ ARCHS = many_of(Kind(parse=Arch.parse, what=""))
 NAMES = many_of(Kind(parse=_parse_name, what=""))
 PACKAGES = many_of(Kind(parse=_parse_plain_name, what=""))
 DURATION = Kind(parse=parse_duration, show=show_duration, what="a time such as '3 days'")
+LIMIT = Kind(parse=_parse_limit, show=show_duration, what="a time such as '6 hours'")
 REQUIREMENTS = many_of(Kind(parse=_parse_requirement, what="", separator=None))
 
 
