@@ -310,7 +310,7 @@ def test_a_plan(fake_run: Callable[[object], object], capsys: pytest.CaptureFixt
     fake_run(Plan(decisions=(possible,)))
     assert main(["plan", "-P", "cffi"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[-1].endswith("build     asked for")
+    assert out.splitlines()[-1].endswith("build     unknown   asked for")
     assert err.endswith("\n1 build; 0 jobs\n")
 
 
