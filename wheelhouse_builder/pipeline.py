@@ -202,7 +202,7 @@ class Pipeline:
         """The error with what the log says about its cause."""
         log = self.log(job)
         with log.open("rb") as stream:
-            diagnosis = diagnose(stream, said=(error.message, error.tail))
+            diagnosis = diagnose(stream, message=error.message, tail=error.tail)
         message, hint, tail = error.message, error.hint or diagnosis.remedy, error.tail
         explained = _explains(diagnosis, error)
         if explained:

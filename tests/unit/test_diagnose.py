@@ -32,8 +32,8 @@ IDS = [rule.id for rule in rules()]
 MOST_WORDS = 60  # each is another pass over the log
 
 
-def read(text: str, *said: str) -> Diagnosis:
-    return diagnose(io.BytesIO(text.encode()), said=said)
+def read(text: str, message: str = "", tail: str = "") -> Diagnosis:
+    return diagnose(io.BytesIO(text.encode()), message=message, tail=tail)
 
 
 def close_misses(rule: str) -> list[str]:
@@ -263,6 +263,10 @@ def test_not_known_is_said_and_the_last_errors_are_shown() -> None:
     assert "not known" in diagnosis.cause
     assert len(diagnosis.excerpt) == 8
     assert diagnosis.excerpt[-1] == LogLine(number=52, text="frobnicate: cannot frob the widget")
+
+
+def test_not_known_shows_what_the_error_quotes_that_the_log_has_not() -> None:
+    assert read("all went well\nalmost an error\n", "it is not good", "one: frobbed").text == "one: frobbed"
 
 
 def test_not_known_without_any_error_shows_the_end() -> None:

@@ -70,25 +70,26 @@ class Diagnosis:
         return "\n".join(line.text for line in self.excerpt)
 
 
-def diagnose(log: BinaryIO, *, said: Sequence[str] = ()) -> Diagnosis:
-    """What the log of a failed build says, and what was `said` beside it by the error, which counts as the log's end.
+def diagnose(log: BinaryIO, *, message: str = "", tail: str = "") -> Diagnosis:
+    """What the log of a failed build says, and what its error said beside it, which counts as the log's end.
+
+    `message` is the error's own, `tail` what it quotes, which often is but the end of the log.
 
     Of several lines that rules decide, the last one counts: builds probe, and the failure of a probe is no failure of
     the build. Where a rule names a {file}, its first line about that file counts: the later ones follow from it.
     """
-    beside = Piece(start=_BESIDE, content="\n".join(_unlogged(said, log)).encode(errors="replace"))
+    quoted = "" if _ends_with(log, tail) else tail  # there it has line numbers
+    beside = Piece(start=_BESIDE, content=f"{message}\n{quoted}".encode(errors="replace"))
     for general in (False, True):
         asked = [rule for rule in rules() if rule.general is general]
         if hit := last_hit(itertools.chain([beside], pieces(log)), asked):
             return _diagnosis(_first_about_same_file(hit, log, beside), log)
-    return _not_known(log, beside)
+    return _not_known(log, quoted)
 
 
-def _unlogged(said: Sequence[str], log: BinaryIO) -> list[str]:
-    """What an error says without what is but the end of the log, which has line numbers for it."""
+def _ends_with(log: BinaryIO, text: str) -> bool:
     end = next(pieces(log, _END_BYTES), None)
-    logged = end.content if end else b""
-    return [text for text in said if text.strip().encode(errors="replace") not in logged]
+    return end is not None and text.strip().encode(errors="replace") in end.content
 
 
 def _first_about_same_file(hit: Hit, log: BinaryIO, beside: Piece) -> Hit:
@@ -126,15 +127,16 @@ def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
     return _numbered([*above, *below], first)
 
 
-def _not_known(log: BinaryIO, beside: Piece) -> Diagnosis:
-    """The last lines of the log that look like errors; where there are none, its last lines."""
+def _not_known(log: BinaryIO, quoted: str) -> Diagnosis:
+    """The last lines that look like errors; where there are none, the last lines."""
     end = next(pieces(log, _END_BYTES), Piece(start=0, content=b""))
-    lines = _numbered(end.content.splitlines(), lines_before(log, end, 0) + 1) or _numbered(beside.content.splitlines())
+    lines = _numbered(quoted.encode(errors="replace").splitlines()) or _numbered(
+        end.content.splitlines(), lines_before(log, end, 0) + 1
+    )
     telling = [line for line in lines if line.text.strip() and not _SAYS_NOTHING.search(line.text)]
     like_errors = [line for line in telling if _LIKE_AN_ERROR.search(line.text)]
-    return Diagnosis(
-        cause=_NOT_KNOWN, remedy=_NOT_KNOWN_REMEDY, excerpt=tuple((like_errors or telling)[-_UNKNOWN_LINES:])
-    )
+    shown = (like_errors or telling)[-_UNKNOWN_LINES:]
+    return Diagnosis(cause=_NOT_KNOWN, remedy=_NOT_KNOWN_REMEDY, excerpt=tuple(shown))
 
 
 def _numbered(lines: Sequence[bytes], first: int | None = None) -> tuple[LogLine, ...]:
