@@ -13,6 +13,7 @@ from tests.wheels import ANY, make_wheel
 from wheelhouse_builder.artifact import Sdist, SourceTree
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.repair.canonical import canonicalise
+from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +66,7 @@ class FakeEngine:
     at_once: bool = False  # it builds for the siblings, too
     built: list[Work] = field(default_factory=list)
     name: str = "fake"
+    strategy: Strategy = Strategy.CROSS
 
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
         return ({"revision": self.revision},)

@@ -43,6 +43,7 @@ class Build:
     build_key: str  # the request key and the build requirements
     built_for: str  # str(Target)
     engine: str
+    strategy: str | None = None  # the rung of the ladder; None: of a whb that had no ladder
     seconds: float  # wall time
     native: bool  # the source holds native code
     native_tools: str | None = None  # what ran natively in a container of another architecture

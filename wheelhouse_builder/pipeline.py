@@ -15,8 +15,10 @@ from packaging.utils import parse_wheel_filename
 from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.diagnose.diagnosis import diagnose
-from wheelhouse_builder.engines.base import Engine, RawWheel, Work
-from wheelhouse_builder.errors import DownloadError, JobError
+from wheelhouse_builder.engines.base import RawWheel, Work
+from wheelhouse_builder.engines.ladder import Ladder, goes_on, ordered, together
+from wheelhouse_builder.errors import DownloadError, JobError, MachineError
+from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
@@ -31,31 +33,49 @@ from wheelhouse_builder.verify.native import native_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from packaging.utils import NormalizedName
+
     from wheelhouse_builder.diagnose.diagnosis import Diagnosis
+    from wheelhouse_builder.engines.base import Engine
+    from wheelhouse_builder.engines.ladder import Rung
+    from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.project.key import Inputs
     from wheelhouse_builder.sources.downloads import Downloads
+    from wheelhouse_builder.strategy import Strategy
     from wheelhouse_builder.target import Target
+
+
+def _unknown(name: NormalizedName, target: Target) -> Strategy | None:
+    """Nothing is known of earlier runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """What the jobs of a run share."""
 
-    engine: Engine
+    ladder: Ladder
     downloads: Downloads
     builds: Builds
     cache: Path
     logs: Path
     musl_floor: str
     canceller: Canceller
+    winner: Callable[[NormalizedName, Target], Strategy | None] = _unknown  # what built the project the last time
 
     def request_keys(self, source: Source, target: Target) -> tuple[str, ...]:
-        """The digests of all that shapes a build before its build requirements are known (`plan.KeyMaker`)."""
-        return tuple(self._key(source, target, shape) for shape in self.engine.fingerprints(source, target))
+        """The digests of all that shapes a build before its build requirements are known (`plan.KeyMaker`).
 
-    def _key(self, source: Source, target: Target, fingerprint: Mapping[str, str]) -> str:
-        own = {"source": source.source_id, "target": str(target), "engine": self.engine.name}
+        Those of every engine: a wheel by any of them serves. Raises `MachineError` if no engine can be had.
+        """
+        rungs = self.ladder.rungs(source, target)
+        return tuple(key for rung in rungs for key in self._keys(rung, source, target))
+
+    def _keys(self, rung: Rung, source: Source, target: Target) -> tuple[str, ...]:
+        return tuple(self._key(rung.engine, source, target, shape) for shape in rung.fingerprints)
+
+    def _key(self, engine: Engine, source: Source, target: Target, fingerprint: Mapping[str, str]) -> str:
+        own = {"source": source.source_id, "target": str(target), "engine": engine.name}
         if isinstance(source, SourceTree):  # a build has one project key, which the policy is part of
             own["musl-floor"] = self.musl_floor
         return request_key({**own, **fingerprint})
@@ -76,10 +96,7 @@ class Pipeline:
         with self._workplace(job) as place:
             if earlier := self._earlier(job):  # another process may just have built it
                 return earlier
-            try:
-                return self._run(job, place, phase)
-            except JobError as error:
-                raise self._explained(error, job) from error
+            return self._climb(job, place, phase)
 
     def _earlier(self, job: Job) -> tuple[Build, Path] | None:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
@@ -87,8 +104,42 @@ class Pipeline:
         path = self.builds.path(found) if found else None
         return (found, path) if found and path else None
 
-    def _run(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
+    def _climb(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
+        """Try one rung after the other until one gives the wheel, or the failure is one of every rung."""
+        winner = self.winner(job.source.name, job.target)
+        rungs = ordered(self.ladder.rungs(job.source, job.target), winner)
+        failures: list[tuple[Strategy, WhbError]] = []
+        for rung in rungs:
+            if failures:
+                self._turn(job, *failures[-1], rung.engine.strategy)
+            try:
+                return self._attempt(job, rung, place, phase)
+            except (JobError, MachineError) as error:
+                failures.append((rung.engine.strategy, error))
+                if not goes_on(error):
+                    break
+        raise together(failures)
+
+    def _turn(self, job: Job, failed: Strategy, error: WhbError, following: Strategy) -> None:
+        """Tell that the next rung is tried, with a log of its own: a diagnosis reads no other."""
+        log = self.log(job)
+        kept = log.replace(log.with_name(f"{job.id}.{failed}.log"))
+        log.write_bytes(b"")
+        text = f"{job.title}: {failed} failed, {following} is tried: {error.message} (log: {kept})"
+        self.ladder.listener(Note(text=text, level=Level.WARNING))
+
+    def _attempt(self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
+        """One rung. Raises `JobError` with what is known of the cause, `MachineError` or `Cancelled`."""
+        _remove(place)
+        place.mkdir()
+        try:
+            return self._run(job, rung, place, phase)
+        except JobError as error:
+            raise self._explained(error, job) from error
+
+    def _run(self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         started = time.monotonic()
+        engine = rung.engine
         tree, epoch = self._source(job, place, phase)
         facts = _facts(tree, job.source, self.musl_floor)
         scratch = place / "scratch"
@@ -100,25 +151,30 @@ class Pipeline:
             scratch=scratch,
             log=self.log(job),
             epoch=epoch,
-            build_lock=self._lock(job.request_keys),
-            siblings={target: self._lock(self.request_keys(job.source, target)) for target in job.also},
+            build_lock=self._lock(self._keys(rung, job.source, job.target)),
+            siblings=self._siblings(job, engine),
             phase=phase,
         )
-        raw = self.engine.build(work)
+        raw = engine.build(work)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
-        build = self._finish(raw, work, facts, seconds)
+        build = self._finish(raw, work, facts, engine, seconds)
         for target, other in raw.siblings.items():
             with suppress(JobError):  # the job for that target builds it alone, and tells
-                self._finish(other, replace(work, target=target), facts, seconds)
+                self._finish(other, replace(work, target=target), facts, engine, seconds)
         path = self.builds.path(build)
         assert path is not None
         return build, path
+
+    def _siblings(self, job: Job, engine: Engine) -> dict[Target, str | None]:
+        """The later targets of the source that the engine can build for, each with its build requirements."""
+        rungs = {target: self.ladder.rung(engine.strategy, job.source, target) for target in job.also}
+        return {target: self._lock(self._keys(rung, job.source, target)) for target, rung in rungs.items() if rung}
 
     def _lock(self, request_keys: tuple[str, ...]) -> str | None:
         """The build requirements of the last build like this one."""
         return next(filter(None, map(self.builds.lock, request_keys)), None)
 
-    def _finish(self, raw: RawWheel, work: Work, facts: _Facts, seconds: float) -> Build:
+    def _finish(self, raw: RawWheel, work: Work, facts: _Facts, engine: Engine, seconds: float) -> Build:
         """From the raw wheel to the build cache. `seconds` is what it took to have it."""
         started = time.monotonic()
         require_identity(raw.path.name, work.source)
@@ -126,7 +182,7 @@ class Pipeline:
         work.phase("verify")
         self._verify(wheel, work.target, native=facts.native)
         seconds += time.monotonic() - started
-        return self._store(wheel, raw, work, facts, seconds)
+        return self._store(wheel, raw, work, facts, engine, seconds)
 
     @contextmanager
     def _workplace(self, job: Job) -> Iterator[Path]:
@@ -145,8 +201,14 @@ class Pipeline:
                 _remove(place)
 
     def _source(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Path, int]:
-        """The unpacked source, and its time."""
-        destination = place / "source"
+        """The unpacked source, and its time. Raises `JobError`, which then is none of the engine's."""
+        try:
+            return self._unpacked(job, place / "source", phase)
+        except JobError as error:
+            error.everywhere = True
+            raise
+
+    def _unpacked(self, job: Job, destination: Path, phase: Callable[[str], None]) -> tuple[Path, int]:
         if isinstance(job.source, Sdist):
             phase("download")
             archive = self.downloads.fetch(job.source)
@@ -179,8 +241,8 @@ class Pipeline:
                 f"{wheel.name} was built but would not load: {verdict.problems[0]}", tail="\n".join(verdict.problems)
             )
 
-    def _store(self, wheel: Path, raw: RawWheel, work: Work, facts: _Facts, seconds: float) -> Build:
-        key = self._key(work.source, work.target, raw.fingerprint)
+    def _store(self, wheel: Path, raw: RawWheel, work: Work, facts: _Facts, engine: Engine, seconds: float) -> Build:
+        key = self._key(engine, work.source, work.target, raw.fingerprint)
         build = Build(
             filename=wheel.name,
             sha256=sha256_of(wheel),
@@ -189,7 +251,8 @@ class Pipeline:
             request_key=key,
             build_key=build_key(key, raw.build_lock),
             built_for=str(work.target),
-            engine=self.engine.name,
+            engine=engine.name,
+            strategy=engine.strategy,
             seconds=seconds,
             native=facts.native,
             native_tools=raw.native_tools,
@@ -215,6 +278,7 @@ class Pipeline:
             log=log,
             tail=tail,
             kind=error.kind or (diagnosis.kind if explained else ""),
+            everywhere=error.everywhere or (explained and diagnosis.everywhere),
         )
 
 
@@ -247,6 +311,7 @@ def require_identity(filename: str, source: Source) -> None:
         raise JobError(
             f"the build made {filename}, which is not {describe(source)}",
             hint="a version that is taken from version control has to be given to the build (docs: write a recipe)",
+            everywhere=True,
         )
 
 

@@ -15,6 +15,7 @@ from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
+from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
@@ -41,7 +42,7 @@ from wheelhouse_builder.wheelhouse.generations import current, publish
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wheelhouse_builder.artifact import SourceTree
     from wheelhouse_builder.engines.base import Engine
@@ -203,7 +204,9 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
         credentials=credentials_for(index_urls(resolving.indexes)),
     )
     return Pipeline(
-        engine=_engine(settings, resolving, downloads, builds=builds),
+        ladder=Ladder(
+            engines=tuple(_engines(settings, resolving, downloads, builds=builds)), listener=resolving.listener
+        ),
         downloads=downloads,
         builds=Builds(settings.cache),
         cache=settings.cache,
@@ -213,7 +216,7 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
     )
 
 
-def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads, *, builds: bool) -> Engine:
+def _engines(settings: Settings, resolving: ResolveOptions, downloads: Downloads, *, builds: bool) -> Iterator[Engine]:
     common: dict[str, Any] = {
         "cache": settings.cache,
         "jobs": settings.jobs,
@@ -223,10 +226,12 @@ def _engine(settings: Settings, resolving: ResolveOptions, downloads: Downloads,
         "package_tables": settings.package_tables,
     }
     if settings.engine == "container":
-        from wheelhouse_builder.engines.container.engine import ContainerEngine  # noqa: PLC0415 - only where it is used
+        from wheelhouse_builder.engines.container.engine import WAYS, ContainerEngine  # noqa: PLC0415 - if used
 
-        return ContainerEngine(downloads=downloads, settings=settings.container, pulls=builds, **common)
-    return CrossEngine(target_trees=settings.cross.target_trees, **common)
+        own: dict[str, Any] = {"downloads": downloads, "settings": settings.container, "pulls": builds}
+        yield from (ContainerEngine(strategy=way, **own, **common) for way in WAYS)
+    else:
+        yield CrossEngine(target_trees=settings.cross.target_trees, **common)
 
 
 def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, list[str]]:

@@ -1,12 +1,11 @@
-"""What runs natively in a container: which tools, where they are mounted, and which failures are theirs."""
+"""What runs natively in a container: which tools, and where they are mounted."""
 
 from __future__ import annotations
 
 import errno
 import platform
 import shutil
-import tomllib
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from wheelhouse_builder.engines.container.toolchain import (
     NativeTools,
     native_identity,
     native_tools,
-    needs_own_compiler,
 )
 from wheelhouse_builder.engines.cross.rust import Rust
 from wheelhouse_builder.errors import JobError
@@ -220,35 +218,3 @@ def test_crates_of_a_build_with_network_lie_in_a_home_of_its_own(machine: Machin
     tools = native_tools(place(), TARGET, cache=machine.cache, c=True, rust=machine.rust, home=home)
     assert tools.environment["CARGO_HOME"] == str(home)
     assert f"--remap-path-prefix={home}=/cargo" in tools.environment["CARGO_ENCODED_RUSTFLAGS"]
-
-
-# what they refuse
-
-REFUSALS = tomllib.loads((resources.files(module.__package__) / "refusals.toml").read_text(encoding="utf-8"))["refusal"]
-
-
-@pytest.mark.parametrize("entry", REFUSALS, ids=lambda entry: entry["match"])
-def test_each_refusal_is_known_by_its_line(entry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    module._refusals.cache_clear()
-    monkeypatch.setattr(tomllib, "loads", lambda _: {"refusal": [entry]})
-    assert needs_own_compiler(f"building\n  {entry['example']}\nerror: command failed\n") == entry["example"]
-    module._refusals.cache_clear()
-
-
-@pytest.mark.parametrize(
-    "log",
-    [
-        "",
-        "x.c:1:21: error: call to undeclared function 'f'; ISO C99 and later do not support implicit declarations",
-        "error: subprocess-exited-with-error",
-        "zig: warning: argument unused during compilation: '-fuse-ld=gold' [-Wunused-command-line-argument]",
-        "error: undefined symbol: PyObject_Nothing",
-    ],
-)
-def test_failures_of_the_package_are_no_refusals(log: str) -> None:
-    assert needs_own_compiler(log) is None
-
-
-def test_the_last_refusal_counts() -> None:
-    log = 'error: unknown clang option: "-probe"\nchecking … no\nerror: unsupported linker arg: --icf\n'
-    assert needs_own_compiler(log) == "error: unsupported linker arg: --icf"

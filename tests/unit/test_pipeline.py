@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from tests.integration.projects import c_extension, sdist
 from wheelhouse_builder import pipeline as module
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.builds import Builds
+from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
+from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Job
@@ -26,12 +28,16 @@ from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.sources.downloads import Downloads
+from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wheelhouse_builder.artifact import Source
     from wheelhouse_builder.engines.base import Work
+    from wheelhouse_builder.events import Event
 
 AMD312, ARM312, AMD313 = (
     Target.parse(f"cp{python}-musllinux_1_2_{arch}")
@@ -55,16 +61,18 @@ def engine() -> FakeEngine:
     return FakeEngine()
 
 
-def make_pipeline(tmp_path: Path, engine: FakeEngine, *, wheelhouse: str = "wheelhouse") -> Pipeline:
+def make_pipeline(tmp_path: Path, *engines: FakeEngine, wheelhouse: str = "wheelhouse", **more: Any) -> Pipeline:
     cache, canceller = tmp_path / "cache", Canceller()
+    told: list[Event] = more.pop("told", [])
     return Pipeline(
-        engine=engine,
+        ladder=Ladder(engines=engines, listener=told.append),
         downloads=Downloads(cache, offline=True, canceller=canceller),
         builds=Builds(cache),
         cache=cache,
         logs=tmp_path / wheelhouse / "logs",
         musl_floor=DEFAULT_FLOOR,
         canceller=canceller,
+        **more,
     )
 
 
@@ -454,6 +462,149 @@ def test_without_network_what_is_not_there_is_named(pipeline: Pipeline, source: 
     with pytest.raises(JobError, match=r"demo-1\.0\.tar\.gz is not in the cache") as caught:
         run(pipeline, job(pipeline, remote))
     assert caught.value.hint == "run once without --offline"
+
+
+# the ladder
+
+
+@dataclass(kw_only=True)
+class Climb:
+    """Two engines, and what they told."""
+
+    folder: Path
+    first: FakeEngine = field(default_factory=FakeEngine)
+    second: FakeEngine = field(default_factory=lambda: FakeEngine(name="container", strategy=Strategy.NATIVE))
+    told: list[Event] = field(default_factory=list)
+    winner: Strategy | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return make_pipeline(
+            self.folder, self.first, self.second, told=self.told, winner=lambda name, target: self.winner
+        )
+
+    @property
+    def tried(self) -> tuple[int, int]:
+        return len(self.first.built), len(self.second.built)
+
+    def fail_first(self, error: Exception, *, says: str = "") -> None:
+        self.first.fails = failing(error, says)
+
+
+def failing(error: Exception, says: str = "") -> Callable[[Work], None]:
+    def fails(work: Work) -> None:
+        (work.tree / "left-by-the-first").touch()
+        with work.log.open("a") as log:
+            log.write(says)
+        raise error
+
+    return fails
+
+
+@pytest.fixture
+def climb(tmp_path: Path) -> Climb:
+    return Climb(folder=tmp_path)
+
+
+def test_where_one_engine_fails_the_next_builds(climb: Climb, source: Source) -> None:
+    climb.fail_first(JobError("zig said no", hint="a hint"), says="all that zig said\n")
+    wanted = job(climb.pipeline, source)
+    left: list[bool] = []
+    climb.second.fails = lambda work: left.append((work.tree / "left-by-the-first").exists())
+    build, _ = climb.pipeline.run(wanted, lambda _: None)
+    assert (build.engine, build.strategy) == ("container", "container-native")
+    assert build.request_key == wanted.request_keys[1]
+    assert left == [False]
+    first, second = (engine.built[0] for engine in (climb.first, climb.second))
+    assert first.tree == second.tree  # paths leak into what is built
+    (note,) = climb.told
+    kept = climb.pipeline.logs / f"{wanted.id}.cross.log"
+    assert note == Note(
+        text=f"{wanted.title}: cross failed, container-native is tried: zig said no (log: {kept})",
+        level=Level.WARNING,
+    )
+    assert kept.read_text() == "building demo in demo-1.0\nall that zig said\n"
+    assert climb.pipeline.log(wanted).read_text() == "building demo in demo-1.0\n"
+
+
+def test_a_wheel_of_any_engine_serves(climb: Climb, source: Source) -> None:
+    climb.fail_first(JobError("no"))
+    run(climb.pipeline, job(climb.pipeline, source))
+    run(climb.pipeline, job(climb.pipeline, source))
+    assert climb.tried == (1, 1)
+
+
+def test_what_worked_the_last_time_is_tried_first(climb: Climb, source: Source) -> None:
+    climb.winner = Strategy.NATIVE
+    build, _ = climb.pipeline.run(job(climb.pipeline, source), lambda _: None)
+    assert (build.strategy, climb.tried, climb.told) == ("container-native", (0, 1), [])
+
+
+def test_when_all_fail_each_is_told_and_the_last_decides(climb: Climb, source: Source) -> None:
+    climb.fail_first(JobError("zig said no", hint="a hint"))
+    climb.second.fails = failing(JobError("gcc said no", hint="a hint", tail="the tail", kind="compiler"))
+    with pytest.raises(JobError) as caught:
+        run(climb.pipeline, job(climb.pipeline, source))
+    error = caught.value
+    assert error.message == "cross: zig said no; container-native: gcc said no"
+    assert (error.hint, error.tail, error.kind) == ("a hint", "the tail", "compiler")
+    assert error.log == climb.pipeline.log(job(climb.pipeline, source))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JobError("no", hint="a hint", everywhere=True),
+        DownloadError("no", hint="a hint"),
+        JobError("no", hint="a hint", kind="time-out"),
+        JobError("no", hint="a hint", kind="out-of-memory"),
+        Cancelled("no"),
+    ],
+    ids=["the same everywhere", "a download", "too long", "no memory", "cancelled"],
+)
+def test_some_failures_no_other_engine_mends(climb: Climb, source: Source, error: Exception) -> None:
+    climb.fail_first(error)
+    with pytest.raises((JobError, Cancelled), match=r"^no$"):
+        run(climb.pipeline, job(climb.pipeline, source))
+    assert climb.tried == (1, 0)
+
+
+def test_a_source_that_is_none_is_unpacked_once(climb: Climb, tmp_path: Path) -> None:
+    archive = tmp_path / "demo-1.0.tar.gz"
+    archive.write_bytes(b"no archive")
+    with pytest.raises(JobError) as caught:
+        run(climb.pipeline, job(climb.pipeline, as_sdist(archive)))
+    assert caught.value.everywhere
+    assert climb.told == []
+
+
+def test_a_wheel_of_another_version_is_so_on_every_engine(climb: Climb, source: Source) -> None:
+    climb.first.version = "0.0.0"
+    with pytest.raises(JobError, match="which is not demo"):
+        run(climb.pipeline, job(climb.pipeline, source))
+    assert climb.tried == (1, 0)
+
+
+def test_what_the_machine_lacks_for_one_engine_the_next_may_have(climb: Climb, source: Source) -> None:
+    climb.fail_first(MachineError("no cargo"))
+    run(climb.pipeline, job(climb.pipeline, source))
+    assert climb.tried == (1, 1)
+
+
+def test_what_only_lacks_is_no_try_and_the_failure_stands(climb: Climb, source: Source) -> None:
+    climb.fail_first(JobError("zig said no", hint="a hint"))
+    climb.second.fails = failing(MachineError("no cargo"))
+    with pytest.raises(JobError, match=r"^zig said no$"):
+        run(climb.pipeline, job(climb.pipeline, source))
+
+
+def test_siblings_are_built_by_the_engine_that_built_the_first(climb: Climb, source: Source) -> None:
+    climb.fail_first(JobError("no"))
+    climb.second.at_once = True
+    later = job(climb.pipeline, source, AMD313)
+    run(climb.pipeline, replace(job(climb.pipeline, source), also=(AMD313,)))
+    run(climb.pipeline, later)
+    assert climb.tried == (1, 1)
 
 
 # nothing stays behind

@@ -28,6 +28,7 @@ from wheelhouse_builder.resolve.lock import Lock
 from wheelhouse_builder.run import build_run, build_tree, plan_run
 from wheelhouse_builder.settings import Settings, VerifySettings
 from wheelhouse_builder.sources.trees import source_tree_digest
+from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.alpine import NoAlpine
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
@@ -551,19 +552,27 @@ def test_a_wheel_that_is_lost_is_had_again_from_the_build_cache(world: World) ->
 
 
 def test_the_engine_is_the_one_of_the_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = FakeEngine(name="container")
-    pulled: list[bool] = []
+    others: list[FakeEngine] = []
+    pulled: set[bool] = set()
 
-    def container(*, pulls: bool, **_: object) -> FakeEngine:
-        pulled.append(pulls)
-        return other
+    def container(*, strategy: Strategy, pulls: bool, **_: object) -> FakeEngine:
+        pulled.add(pulls)
+        others.append(FakeEngine(name="container", strategy=strategy))
+        return others[-1]
 
     monkeypatch.setattr("wheelhouse_builder.engines.container.engine.ContainerEngine", container)
     world.offer_sdist()
     plan_run(world.settings(AMD312, engine="container"), listener=world.told.append, canceller=world.canceller)
+    assert pulled == {False}  # a plan changes nothing
+    others.clear()
     assert only(world.build(engine="container")).engine == "container"
-    assert (len(other.built), len(world.engine.built)) == (1, 0)
-    assert pulled == [False, True]  # a plan changes nothing
+    assert [(other.strategy, len(other.built)) for other in others] == [
+        (Strategy.NATIVE, 1),
+        (Strategy.ACCELERATED, 0),
+        (Strategy.EMULATED, 0),
+    ]
+    assert world.engine.built == []
+    assert pulled == {False, True}
 
 
 def test_every_task_is_told_and_timed(world: World) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wheelhouse_builder.artifact import Source
+    from wheelhouse_builder.strategy import Strategy
     from wheelhouse_builder.target import Target
 
 
@@ -44,11 +45,15 @@ class RawWheel:
 
 
 class Engine(Protocol):
-    """Builds one source for one target."""
+    """Builds one source for one target, in one way: it is a rung of the ladder."""
 
     @property
     def name(self) -> str:
         """`cross` or `container`: part of each record."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """The rung."""
 
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
         """All of the engine that shapes the result, as text; nothing if it cannot build for the target here.

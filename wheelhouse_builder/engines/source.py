@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def build_system_of(tree: Path) -> BuildSystem:
     """How a source is built. Raises `JobError` for what is no buildable source."""
     if not any((tree / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        raise JobError("not a buildable source: it has no pyproject.toml and no setup.py")
+        raise JobError("not a buildable source: it has no pyproject.toml and no setup.py", everywhere=True)
     return read_build_system(tree)
 
 

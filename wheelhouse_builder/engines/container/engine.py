@@ -26,17 +26,16 @@ from wheelhouse_builder.engines.container.toolchain import (
     NativeTools,
     native_identity,
     native_tools,
-    needs_own_compiler,
 )
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust
 from wheelhouse_builder.engines.cross.zig import warm_zig, wrappers_text, zig_version
 from wheelhouse_builder.engines.source import build_system_of, check_tag, given_settings, wants_rust
 from wheelhouse_builder.errors import JobError, MachineError
-from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.events import Note
 from wheelhouse_builder.oci import NO_NETWORK
-from wheelhouse_builder.process import end_of
 from wheelhouse_builder.project.build_system import read_pyproject
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
+from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
@@ -52,11 +51,13 @@ if TYPE_CHECKING:
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.target import Target
 
+# How containers build: each way is an engine of its own.
+WAYS = (Strategy.NATIVE, Strategy.ACCELERATED, Strategy.EMULATED)
+
 # Counted up when the engine itself changes what it makes of the same inputs.
 _REVISION = "1"
 
 _PROJECT = Path("/project")  # where cibuildwheel puts a source (platforms/linux.py)
-_LOOKED_AT = 4 << 20  # bytes of a log
 # Root inside is root outside, where docker has no user namespaces: it keeps what tar and the build need of that.
 _NO_PRIVILEGES = ("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--security-opt", "no-new-privileges")
 # [tool.uv.sources] is for the package's own developers; what was got are the build requirements as PEP 518 states them.
@@ -99,42 +100,31 @@ class ContainerEngine:
     resolving: ResolveOptions  # for build requirements
     downloads: Downloads
     settings: ContainerSettings
+    strategy: Strategy  # one of `WAYS`
     pulls: bool = True  # gets images that are not there; not for a plan, which changes nothing
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     name: str = "container"
 
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
-        """All that shapes a build: accelerated and not, without Rust and with it, as far as they can be here.
+        """All that shapes a build without Rust, and one with it; nothing where this is no way to build for the target.
 
-        Raises `MachineError` where no container can be had for the target.
+        Raises `MachineError` where no container can be had for it.
         """
-        place = self._place(target)
-        rusts = [None, find_rust(self.cache)]
-        ways = [(accelerated, rust) for accelerated in self._ways(place) for rust in dict.fromkeys(rusts)]
-        return tuple(self._fingerprint(source, target, rust, accelerated=accelerated) for accelerated, rust in ways)
+        if self.strategy not in self._ways(self._place(target)):
+            return ()
+        rusts = dict.fromkeys([None, find_rust(self.cache)])
+        return tuple(self._fingerprint(source, target, rust) for rust in rusts)
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target, and for its siblings in the same container.
 
-        A build that the compilers of this machine refuse is done again with the image's own. Raises `JobError`,
-        `MachineError` or `Cancelled`.
+        Raises `JobError`, `MachineError` or `Cancelled`.
         """
         place = self._place(work.target)
         remove_left_behind(place.oci)
-        prepared = self._prepare(work)
-        *ways, last = self._ways(place)
-        for accelerated in ways:
-            try:
-                return self._build(work, place, prepared, accelerated=accelerated)
-            except JobError:
-                reason = needs_own_compiler(end_of(work.log, _LOOKED_AT))
-                if reason is None or not place.has_compiler:
-                    raise
-            told = f"{describe(work.source)} for {work.target} needs the image's own compiler, emulated: {reason}"
-            self.listener(Note(text=told, level=Level.WARNING))
-        return self._build(work, place, prepared, accelerated=last)
+        return self._build(work, place, self._prepare(work))
 
-    # where, and by which way
+    # where, and in which ways
 
     def _place(self, target: Target) -> Place:
         def tell(text: str) -> None:
@@ -149,24 +139,28 @@ class ContainerEngine:
             canceller=self.canceller,
         )
 
-    def _ways(self, place: Place) -> tuple[bool, ...]:
-        """Whether compilers run natively: what is tried, in this order."""
-        can = place.emulated and self.settings.accelerate and bool(native_identity(place, c=True, rust=None, uv=True))
-        return (True, False) if can else (False,)
+    def _ways(self, place: Place) -> tuple[Strategy, ...]:
+        """The ways that differ there."""
+        if not place.emulated:
+            return (Strategy.NATIVE,)
+        if not (self.settings.accelerate and native_identity(place, c=True, rust=None, uv=True)):
+            return (Strategy.EMULATED,)
+        return (Strategy.ACCELERATED, Strategy.EMULATED) if place.has_compiler else (Strategy.ACCELERATED,)
 
     def _recipe(self, source: Source) -> PackageRecipe:
         return load_package_recipe(source.name, source.version, self.package_tables.get(source.name, {}))
 
-    def _native(self, place: Place, rust: Rust | None, *, accelerated: bool) -> Chosen:
+    def _native(self, place: Place, rust: Rust | None) -> Chosen:
+        accelerated = self.strategy is Strategy.ACCELERATED
         return {
             "c": accelerated or not place.has_compiler,
             "rust": rust if accelerated or not place.has_cargo else None,
             "uv": self.settings.accelerate or not place.emulated,
         }
 
-    def _fingerprint(self, source: Source, target: Target, rust: Rust | None, *, accelerated: bool) -> dict[str, str]:
+    def _fingerprint(self, source: Source, target: Target, rust: Rust | None) -> dict[str, str]:
         place, recipe = self._place(target), self._recipe(source)
-        native = native_identity(place, **self._native(place, rust, accelerated=accelerated))
+        native = native_identity(place, **self._native(place, rust))
         libraries = {"libraries": f"zig {zig_version()}\n{wrappers_text()}"} if recipe.libraries else {}
         return {
             "revision": _REVISION,
@@ -233,8 +227,8 @@ class ContainerEngine:
 
     # the build itself
 
-    def _tools(self, work: Work, place: Place, prepared: _Prepared, *, accelerated: bool) -> dict[Target, NativeTools]:
-        chosen = self._native(place, prepared.rust, accelerated=accelerated)
+    def _tools(self, work: Work, place: Place, prepared: _Prepared) -> dict[Target, NativeTools]:
+        chosen = self._native(place, prepared.rust)
         if native_identity(place, **chosen):
             shared: dict[str, Any] = {"log": work.log, "canceller": self.canceller}
             if chosen["c"] or chosen["rust"]:
@@ -252,12 +246,11 @@ class ContainerEngine:
             for target in prepared.requirements
         }
 
-    def _build(self, work: Work, place: Place, prepared: _Prepared, *, accelerated: bool) -> RawWheel:
-        scratch = work.scratch / ("accelerated" if accelerated else "own")
-        inside = scratch / "inside"
-        inside.mkdir(parents=True)
+    def _build(self, work: Work, place: Place, prepared: _Prepared) -> RawWheel:
+        inside = work.scratch / "inside"
+        inside.mkdir()
         take_wheel = shutil.copy(Path(str(resources.files(__package__))) / "take_wheel.py", inside)
-        tools = self._tools(work, place, prepared, accelerated=accelerated)
+        tools = self._tools(work, place, prepared)
         job = new_job()
         with (
             self._removed(place, job),
@@ -277,13 +270,13 @@ class ContainerEngine:
             )
             made = Cibuildwheel(
                 oci=place.oci,
-                scratch=scratch / "cibuildwheel",
+                scratch=work.scratch / "cibuildwheel",
                 log=work.log,
                 epoch=work.epoch,
                 phase=work.phase,
                 canceller=self.canceller,
             ).build(order, job)
-        return self._raw_wheels(work, place, prepared, made, tools, accelerated=accelerated)
+        return self._raw_wheels(work, place, prepared, made, tools)
 
     @contextlib.contextmanager
     def _removed(self, place: Place, job: str) -> Iterator[None]:
@@ -332,8 +325,6 @@ class ContainerEngine:
         prepared: _Prepared,
         made: Made,
         tools: Mapping[Target, NativeTools],
-        *,
-        accelerated: bool,
     ) -> RawWheel:
         libraries = (made.libraries, *(prefix / "lib" for prefix in prepared.prefixes.values()))
         raw = {
@@ -341,7 +332,7 @@ class ContainerEngine:
                 path=wheel,
                 library_dirs=libraries,
                 build_lock=prepared.requirements[target].lock,
-                fingerprint=self._fingerprint(work.source, target, prepared.rust, accelerated=accelerated),
+                fingerprint=self._fingerprint(work.source, target, prepared.rust),
                 built_in=_PROJECT,
                 native_tools=(tools[target].told or None) if place.emulated else None,
             )

@@ -13,10 +13,8 @@ import platform
 import re
 import shutil
 import sysconfig
-import tomllib
 from dataclasses import dataclass, field, replace
-from functools import cache as cached
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict
@@ -249,18 +247,3 @@ def _use_own_libraries(program: Path, libraries: Path) -> None:
     # not --set-rpath alone: RUNPATH does not count for the libraries of libraries
     options = ["--set-interpreter", str(libraries / Path(loader).name), "--force-rpath", "--set-rpath", str(libraries)]
     run(["patchelf", *options, program], env=environment, what="patchelf")
-
-
-# What they refuse
-
-
-def needs_own_compiler(log: str) -> str | None:
-    """The last line of a failed build's log by which zig refused what the image's own compiler may take, if any."""
-    lines = (line.strip() for line in reversed(log.splitlines()))
-    return next((line for line in lines if any(pattern.search(line) for pattern in _refusals())), None)
-
-
-@cached
-def _refusals() -> tuple[re.Pattern[str], ...]:
-    text = (resources.files(__package__) / "refusals.toml").read_text(encoding="utf-8")
-    return tuple(re.compile(entry["match"]) for entry in tomllib.loads(text)["refusal"])

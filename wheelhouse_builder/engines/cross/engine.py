@@ -40,6 +40,7 @@ from wheelhouse_builder.errors import MachineError
 from wheelhouse_builder.recipes.store import build_digest, load_package_recipe
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.uv import resolve_build_requirements
+from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -67,6 +68,7 @@ class CrossEngine:
     target_trees: Mapping[str, Path] = field(default_factory=dict)  # by str(Target)
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     name: str = "cross"
+    strategy: Strategy = Strategy.CROSS
 
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
         """All that shapes a build without Rust, and one with it; nothing without zig or a host Python of the minor."""
