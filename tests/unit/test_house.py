@@ -29,7 +29,19 @@ STOREYS = (
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings", "stub"},
     {"requirements", "elf", "interrupts", "locking", "oci"},
     {"process", "files", "job_log", "target"},
-    {"artifact", "events", "errors", "metadata", "module_command", "redact", "strategy", "toml", "zstd", "__init__"},
+    {
+        "artifact",
+        "events",
+        "errors",
+        "metadata",
+        "module_command",
+        "redact",
+        "strategy",
+        "template",
+        "toml",
+        "zstd",
+        "__init__",
+    },
 )
 MODULES = {
     ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path

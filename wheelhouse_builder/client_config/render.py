@@ -1,25 +1,22 @@
 """Ready-made settings for clients and web servers of an index. Pure: an address in, text out.
 
-A template is a file of its own in `templates/`, as its reader wants it, with `@{field}` for what an address tells. Its
-one rule: a line with a field that has no value is left out. So fields whose only value is the empty text choose lines.
+The templates (`template.fill`) are in `templates/`; their fields are what an address tells.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
+from wheelhouse_builder.template import fill, when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wheelhouse_builder.client_config.address import IndexAddress
-
-_FIELD = re.compile(r"@\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +78,10 @@ def render(kind: str, index: IndexAddress) -> str:
             hint="leave the path out, and adapt the text by hand where the index shares its host",
         )
     template = resources.files(__package__) / "templates" / chosen.template
-    values = _fields(index)
-    lines = (_filled(line, values) for line in template.read_text(encoding="utf-8").splitlines(keepends=True))
-    return "".join(line for line in lines if line is not None)
-
-
-def _filled(line: str, values: Mapping[str, str | None]) -> str | None:
-    found = {name: values[name] for name in _FIELD.findall(line)}
-    given = {name: value for name, value in found.items() if value is not None}
-    return _FIELD.sub(lambda match: given[match[1]], line) if given.keys() == found.keys() else None
+    return fill(template.read_text(encoding="utf-8"), _fields(index))
 
 
 def _fields(index: IndexAddress) -> dict[str, str | None]:
-    def when(condition: object) -> str | None:
-        return "" if condition else None
-
     tls = index.scheme == "https"
     return {
         "scheme": index.scheme,
