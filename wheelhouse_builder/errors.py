@@ -37,8 +37,8 @@ class WhbError(Exception):
 class JobError(WhbError):
     """One job failed; the others go on (exit code 1).
 
-    `log` has all that the job said, `tail` the lines of it that decide. `everywhere` says that no other engine would do
-    better.
+    `log` has all that the job said, `tail` the lines of it that decide; `rule` is the id of the diagnosis rule that
+    knew them. `everywhere` says that no other engine would do better.
     """
 
     everywhere = False
@@ -51,11 +51,13 @@ class JobError(WhbError):
         log: Path | None = None,
         tail: str = "",
         kind: str = "",
+        rule: str = "",
         everywhere: bool = False,
     ) -> None:
         super().__init__(message, hint=hint, kind=kind)
         self.log = log
         self.tail = tail
+        self.rule = rule
         self.everywhere = everywhere or self.everywhere
 
 

@@ -43,7 +43,7 @@ FAILED = Attempt(
     rule="missing-header",
     message="the build failed: ffi.h was not found",
     hint="libffi has it",
-    line="c/_cffi_backend.c:15:10: fatal error: 'ffi.h' file not found",
+    lines="c/_cffi_backend.c:15:10: fatal error: 'ffi.h' file not found",
     started=NOW,
     seconds=12.5,
     peak_memory=180 << 20,
@@ -62,7 +62,6 @@ ROW = PastRow(
     message="no",
     kind="missing-library",
     seconds=12.5,
-    key="k",
 )
 
 

@@ -42,7 +42,7 @@ class Attempt:
     rule: str = ""  # id of the rule that knew it
     message: str = ""
     hint: str = ""
-    line: str = ""  # of the log: the one that decides
+    lines: str = ""  # of the log: those that decide
     peak_memory: int | None = None  # bytes, of the largest process
     size: int | None = None  # bytes, of the wheel
     log: str | None = None  # name of the log that is kept of it (`history.logs`)
@@ -84,4 +84,3 @@ class PastRow:
     seconds: float | None = None  # wall time; None when nothing was done
     message: str = ""  # why it failed
     kind: str = ""  # class of the failure
-    key: str = ""  # of the attempt in this run; "" when nothing was built

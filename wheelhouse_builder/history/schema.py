@@ -6,7 +6,7 @@ _TABLES = (
     """CREATE TABLE attempts (
         id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, name TEXT NOT NULL, version TEXT, target TEXT NOT NULL,
         strategy TEXT NOT NULL, key TEXT NOT NULL, inputs TEXT NOT NULL, outcome TEXT NOT NULL, kind TEXT NOT NULL,
-        rule TEXT NOT NULL, message TEXT NOT NULL, hint TEXT NOT NULL, line TEXT NOT NULL, started TEXT NOT NULL,
+        rule TEXT NOT NULL, message TEXT NOT NULL, hint TEXT NOT NULL, lines TEXT NOT NULL, started TEXT NOT NULL,
         seconds REAL NOT NULL, peak_memory INTEGER, size INTEGER, log TEXT
     ) STRICT""",
     "CREATE INDEX attempts_by_name ON attempts (name, target)",
@@ -18,7 +18,7 @@ _TABLES = (
     """CREATE TABLE rows (
         run INTEGER NOT NULL REFERENCES runs (number), position INTEGER NOT NULL, name TEXT NOT NULL, version TEXT,
         target TEXT NOT NULL, status TEXT NOT NULL, action TEXT NOT NULL, strategy TEXT, filename TEXT, size INTEGER,
-        seconds REAL, message TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (run, position)
+        seconds REAL, message TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (run, position)
     ) STRICT, WITHOUT ROWID""",
 )
 

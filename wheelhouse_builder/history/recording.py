@@ -1,0 +1,127 @@
+"""An attempt is noted when it ends, however it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.errors import Cancelled, JobError, WhbError
+from wheelhouse_builder.history.logs import keep_log
+from wheelhouse_builder.history.model import Attempt, AttemptOutcome
+from wheelhouse_builder.process import metered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+    from wheelhouse_builder.history.store import History
+    from wheelhouse_builder.strategy import Strategy
+
+_LONGEST_VALUE = 80  # of an input as people read it; whole files are part of a build's fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A wheel that an attempt gave."""
+
+    size: int  # bytes
+    seconds: float  # wall time: an engine may build for several targets at once
+
+
+@dataclass(kw_only=True)
+class Course:
+    """What becomes known of an attempt while it goes on."""
+
+    key: str = ""  # `Attempt.key`
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    built: dict[str, Built] = field(default_factory=dict)  # by target: its own, and others that it built for
+    is_attempt: bool = True  # false when it turned out that none is to be made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Where attempts are noted."""
+
+    history: History
+    logs: Path  # where those of attempts that failed are kept
+
+    @contextmanager
+    def attempt(
+        self, *, job: str, name: NormalizedName, version: str | None, target: str, strategy: Strategy, log: Path
+    ) -> Iterator[Course]:
+        """Note what goes on inside as an attempt; whatever is raised there is raised on."""
+        started, clock, course = datetime.now(UTC), time.monotonic(), Course()
+        noted = partial(Attempt, job=job, name=name, version=version, strategy=strategy, started=started)
+        with metered() as meter:
+            try:
+                yield course
+            except (WhbError, OSError) as error:
+                if course.is_attempt:
+                    failed: Attempt = noted(
+                        target=target,
+                        key=course.key,
+                        inputs=course.inputs,
+                        seconds=time.monotonic() - clock,
+                        peak_memory=meter.peak,
+                        log=self._keep(log, job, started),
+                        outcome=_outcome(error),
+                    )
+                    self.history.add(_told(failed, error))
+                raise
+        for other, built in course.built.items():
+            self.history.add(
+                noted(
+                    target=other,
+                    key=course.key if other == target else "",
+                    inputs=course.inputs,
+                    seconds=built.seconds,
+                    peak_memory=meter.peak,
+                    size=built.size,
+                    outcome=AttemptOutcome.BUILT,
+                )
+            )
+
+    def _keep(self, log: Path, job: str, started: datetime) -> str | None:
+        with suppress(OSError):  # the disk may be full, which the attempt may have failed of; the plain log is there
+            return keep_log(log, self.logs, job, started)
+        return None
+
+
+def inputs_of(fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str, str]:
+    """`Attempt.inputs`, of an engine's fingerprint and of build requirements with hashes, without those.
+
+    What is too long to be read, such as a whole file, is told by its digest.
+    """
+    pins = [line.rstrip(" \\") for line in build_lock.splitlines() if line[:1].isalnum()]
+    inputs = {name: value if _is_short(value) else _digest(value) for name, value in fingerprint.items() if value}
+    return inputs | ({"build requirements": "\n".join(pins)} if pins else {})
+
+
+def _is_short(value: str) -> bool:
+    return len(value) <= _LONGEST_VALUE and value.isprintable()
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _outcome(error: Exception) -> AttemptOutcome:
+    if isinstance(error, Cancelled):
+        return AttemptOutcome.CANCELLED
+    timed_out = isinstance(error, JobError) and error.kind == "time-out"
+    return AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
+
+
+def _told(attempt: Attempt, error: WhbError | OSError) -> Attempt:
+    """The attempt with why it failed."""
+    if not isinstance(error, WhbError):
+        return replace(attempt, message=str(error), kind="machine")
+    known = replace(attempt, message=error.message, hint=error.hint or "", kind=error.kind)
+    return replace(known, rule=error.rule, lines=error.tail) if isinstance(error, JobError) else known
