@@ -61,6 +61,7 @@ def _changes(changes: Changes) -> Data:
     return {
         "since": _time(changes.since),
         "seconds": round(changes.seconds, 3),
+        "size": changes.size,
         "items": [{**asdict(change), "kind": str(change.kind), "good": _time(change.good)} for change in changes.items],
         "before": [
             {"name": name, "target": target, "size": before.size, "seconds": _seconds(before.seconds)}

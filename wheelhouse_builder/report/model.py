@@ -92,6 +92,7 @@ class Changes:
 
     since: datetime  # UTC, of that run
     seconds: float  # wall time of that run
+    size: int  # bytes, of all wheels that it had
     items: tuple[Change, ...]
     before: Mapping[tuple[str, str], Before]  # by name and target, of what both have
 

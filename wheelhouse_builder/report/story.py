@@ -1,0 +1,228 @@
+"""What people are told of a run, in the order in which it matters: what `as_html` and `as_markdown` print. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.plan import Action
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.report.critical_path import critical_path
+from wheelhouse_builder.report.model import ChangeKind, Status
+from wheelhouse_builder.report.table import duration, file_size, summary
+from wheelhouse_builder.target import Arch, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from wheelhouse_builder.report.critical_path import Step
+    from wheelhouse_builder.report.model import Before, Change, Report, Row
+
+_TAIL_LINES, _TAIL_WIDTH = 40, 400  # of a log, shown for each failure
+ALL = "all targets"
+_DONE = {Action.BUILD: "built", Action.FETCH: "fetched", Action.REUSE: "kept"}
+_ORDER = (Status.FAILED, Status.IMPOSSIBLE, Status.BLOCKED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One package that failed in one way, for one target or several. Its texts hold nothing secret."""
+
+    name: str
+    version: str
+    status: Status
+    targets: tuple[Target, ...]
+    kind: str
+    message: str
+    hint: str
+    tail: str  # the decisive lines of the log
+    log: str  # where the whole of it is
+    regressed: Change | None  # where it was there before
+
+    @property
+    def title(self) -> str:
+        """`cffi 2.1.1`"""
+        return f"{self.name} {self.version}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """One package that is not as it was, for the targets where the same is to be said of it."""
+
+    kind: ChangeKind
+    name: str
+    versions: str  # "2.0.0 → 2.1.1", or the one that there is
+    targets: tuple[Target, ...]
+    change: Change  # one of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """One wheel that this run built, against the last one."""
+
+    row: Row
+    seconds: str  # "12 s, was 9.8 s"
+    size: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """The parts of a report, made from the run."""
+
+    report: Report
+
+    @cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """What failed: regressions first, then what failed by itself, then what waited for that."""
+        regressed = {}
+        if changes := self.report.changes:
+            regressed = {(change.name, change.target): change for change in changes.of(ChangeKind.REGRESSED)}
+        groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        for row in self.report.failed:
+            known = (row.name, str(row.target)) in regressed
+            groups[row.name, str(row.version), row.status, row.kind, row.message, str(known)].append(row)
+        found = [_failure(rows, regressed) for rows in groups.values()]
+        return tuple(sorted(found, key=_weight))
+
+    @cached_property
+    def news(self) -> tuple[News, ...]:
+        """What changed, by kind; each package once for all targets where the same is to be said."""
+        groups: dict[tuple[object, ...], list[Change]] = defaultdict(list)
+        for change in self.report.changes.items if self.report.changes else ():
+            groups[change.kind, change.name, change.version, change.before, change.inputs].append(change)
+        return tuple(
+            News(
+                kind=first.kind,
+                name=first.name,
+                versions=_versions(first),
+                targets=tuple(Target.parse(change.target) for change in group),
+                change=first,
+            )
+            for group in groups.values()
+            for first in group[:1]
+        )
+
+    @property
+    def title(self) -> str:
+        """What the run came to, in a few words."""
+        report = self.report
+        if report.error:
+            return f"{report.command} came to nothing"
+        if not report.failed:
+            return "all ready" if report.changed else "unchanged"
+        own = [failure for failure in self.failures if failure.status is not Status.BLOCKED]
+        regressed = len({failure.name for failure in own if failure.regressed})
+        return f"{len({failure.name for failure in own})} failed" + (f", {regressed} regressed" if regressed else "")
+
+    @property
+    def lead(self) -> str:
+        """The same in one sentence, with times."""
+        report = self.report
+        then = f", was {duration(report.changes.seconds)}" if report.changes else ""
+        return f"{summary(report)}{then}"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known of the run as a whole: labels and values."""
+        report = self.report
+        state = "published by this run" if report.changed else "as it was"
+        generation = "none" if report.generation is None else f"{report.generation}, {state}"
+        facts = [("Command", f"whb {report.command}"), ("Generation", generation)]
+        if report.started:
+            facts.insert(0, ("Started", f"{report.started:%Y-%m-%d %H:%M UTC}"))
+        wheels = {row.filename: row.size or 0 for row in report.rows if row.filename}
+        if wheels:
+            then = f", was {file_size(report.changes.size)}" if report.changes else ""
+            facts.append(("Wheels", f"{len(wheels)}, {file_size(sum(wheels.values()))}{then}"))
+        if report.changes:
+            facts.append(("Against the run of", f"{report.changes.since:%Y-%m-%d %H:%M UTC}"))
+        return tuple(facts)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """The columns of the matrix."""
+        return tuple(sorted({row.target for row in self.report.rows}, key=_place))
+
+    def on(self, targets: Iterable[Target]) -> str:
+        """`all targets`, or which: `3.12 amd64, 3.12 arm64`."""
+        named = set(targets)
+        if named == set(self.targets):
+            return ALL
+        return ", ".join(map(column, sorted(named, key=_place)))
+
+    @cached_property
+    def matrix(self) -> Mapping[str, Mapping[Target, Row]]:
+        """What each package came to on each target; those of which something is missing first, then by name."""
+        table: dict[str, dict[Target, Row]] = defaultdict(dict)
+        for row in sorted(self.report.rows, key=lambda row: row.name):
+            table[row.name][row.target] = row
+        missing = {row.name for row in self.report.failed}
+        return dict(sorted(table.items(), key=lambda item: (item[0] not in missing, item[0])))
+
+    @cached_property
+    def path(self) -> tuple[Step, ...]:
+        """What the run waited for, from its start to its end."""
+        return critical_path(self.report.spans)
+
+    @cached_property
+    def built(self) -> tuple[Built, ...]:
+        """What this run built, what took longest first."""
+        before = self.report.changes.before if self.report.changes else {}
+        rows = [row for row in self.report.rows if row.action is Action.BUILD and row.status is Status.READY]
+        rows.sort(key=lambda row: (-(row.seconds or 0), row.name, row.target))
+        return tuple(_built(row, before.get((row.name, str(row.target)))) for row in rows)
+
+
+def did(row: Row) -> str:
+    """What came of a package on a target, in a word: `built`, `fetched`, `kept`, `failed`, …"""
+    return _DONE[row.action] if row.status is Status.READY else str(row.status)
+
+
+def column(target: Target) -> str:
+    """`3.12 arm64`"""
+    return f"{target.python_version} {target.arch.docker}"
+
+
+def _place(target: Target) -> tuple[tuple[int, int], int]:
+    return target.python, list(Arch).index(target.arch)
+
+
+def _weight(failure: Failure) -> tuple[bool, bool, int, str]:
+    blocked = failure.status is Status.BLOCKED
+    return blocked, not failure.regressed, _ORDER.index(failure.status), failure.name
+
+
+def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change]) -> Failure:
+    first = rows[0]
+    lines = redact(first.tail).splitlines()
+    shown = lines if len(lines) <= _TAIL_LINES else ["…", *lines[-_TAIL_LINES:]]
+    return Failure(
+        name=first.name,
+        version=str(first.version or ""),
+        status=first.status,
+        targets=tuple(row.target for row in rows),
+        kind=first.kind,
+        message=redact(first.message or first.reason),
+        hint=redact(first.hint),
+        tail="\n".join(line[:_TAIL_WIDTH] for line in shown),
+        log=str(first.log or ""),
+        regressed=regressed.get((first.name, str(first.target))),
+    )
+
+
+def _versions(change: Change) -> str:
+    old, new = change.before, change.version
+    if old and new and old != new:
+        return f"{old} → {new}"
+    return new or old or ""
+
+
+def _built(row: Row, before: Before | None) -> Built:
+    seconds, size = duration(row.seconds), file_size(row.size)
+    if before and before.seconds is not None:
+        seconds += f", was {duration(before.seconds)}"
+    if before and before.size not in (None, row.size):
+        size += f", was {file_size(before.size)}"
+    return Built(row=row, seconds=seconds, size=size)
