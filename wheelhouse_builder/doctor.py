@@ -92,7 +92,7 @@ def _look(settings: Settings) -> Iterator[Finding]:
     yield from (_program(name, purpose) for name, purpose in _PROGRAMS.items())
     yield _sandbox()
     yield from _alpine(settings)
-    if settings.engine == "container":
+    if "container" in settings.engines:
         yield from _containers(settings)
 
 
@@ -263,7 +263,7 @@ def install(settings: Settings, *, listener: Listener, canceller: Canceller) -> 
     log.parent.mkdir(parents=True, exist_ok=True)
     installer = _Installer(settings=settings, listener=listener, canceller=canceller, log=log)
     steps = [installer.programs, installer.pythons, installer.rust, installer.zig]
-    if settings.engine == "container":
+    if "container" in settings.engines:
         steps += [installer.containers]
     for step in steps:
         try:

@@ -160,7 +160,7 @@ class _Run:
     def build(self, selections: Mapping[Target, list[Selection]], *, locks: bool = True) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan(selections)
-        if self.settings.engine == "cross" and plan.of(Action.BUILD) and not sandbox().files:
+        if "cross" in self.settings.engines and plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
             self.recorder(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
@@ -225,13 +225,14 @@ def _engines(settings: Settings, resolving: ResolveOptions, downloads: Downloads
         "resolving": replace(resolving, format_control=FormatControl()),  # what is asked for speaks not of build tools
         "package_tables": settings.package_tables,
     }
-    if settings.engine == "container":
-        from wheelhouse_builder.engines.container.engine import WAYS, ContainerEngine  # noqa: PLC0415 - if used
+    for name in settings.engines:
+        if name == "container":
+            from wheelhouse_builder.engines.container.engine import WAYS, ContainerEngine  # noqa: PLC0415 - if used
 
-        own: dict[str, Any] = {"downloads": downloads, "settings": settings.container, "pulls": builds}
-        yield from (ContainerEngine(strategy=way, **own, **common) for way in WAYS)
-    else:
-        yield CrossEngine(target_trees=settings.cross.target_trees, **common)
+            own: dict[str, Any] = {"downloads": downloads, "settings": settings.container, "pulls": builds}
+            yield from (ContainerEngine(strategy=way, **own, **common) for way in WAYS)
+        else:
+            yield CrossEngine(target_trees=settings.cross.target_trees, **common)
 
 
 def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, list[str]]:

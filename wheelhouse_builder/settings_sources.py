@@ -200,6 +200,8 @@ class _Reader:
                 self.problems.append(f"{place}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
                 continue
             parsed.append((folder or Path()).joinpath(value).absolute() if isinstance(value, Path) else value)
+        if option.kind.needed and not items:
+            self.problems.append(f"{place} names nothing")
         if len(parsed) != len(items):
             return
         if option.kind.by_key:
@@ -273,7 +275,7 @@ def _has_type(option: Option, value: object) -> bool:
         return type(value) is option.kind.toml
     if option.kind.by_key:
         return isinstance(value, dict) and all(type(item) is option.kind.toml for item in value.values())
-    return isinstance(value, list) and all(type(item) is option.kind.toml for item in value)
+    return all(type(item) is option.kind.toml for item in (value if isinstance(value, list) else [value]))
 
 
 def _items(value: object) -> list[str]:

@@ -228,7 +228,7 @@ def test_without_root_what_stays_missing_is_told(
 
 
 def in_containers(settings: Settings, **options: Any) -> Settings:
-    return replace(settings, engine="container", container=ContainerSettings(**options))
+    return replace(settings, engines=("container",), container=ContainerSettings(**options))
 
 
 AMD, ARM = (f"container, Python 3.12, {arch.docker}" for arch in Arch)

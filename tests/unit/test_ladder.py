@@ -110,7 +110,7 @@ def test_the_winner_comes_first_and_the_others_stay_in_order(winner: Strategy | 
         (JobError("no", kind="missing-tool"), True),
         (MachineError("no"), True),
         (JobError("no", everywhere=True), False),
-        *((JobError("no", kind=kind), False) for kind in ("network", "integrity", "out-of-memory", "disk-full")),
+        *((JobError("no", kind=kind), False) for kind in ("network", "hash-mismatch", "out-of-memory", "disk-full")),
         (JobError("no", kind="time-out"), False),
     ],
 )

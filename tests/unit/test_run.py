@@ -562,10 +562,10 @@ def test_the_engine_is_the_one_of_the_settings(world: World, monkeypatch: pytest
 
     monkeypatch.setattr("wheelhouse_builder.engines.container.engine.ContainerEngine", container)
     world.offer_sdist()
-    plan_run(world.settings(AMD312, engine="container"), listener=world.told.append, canceller=world.canceller)
+    plan_run(world.settings(AMD312, engines=("container",)), listener=world.told.append, canceller=world.canceller)
     assert pulled == {False}  # a plan changes nothing
     others.clear()
-    assert only(world.build(engine="container")).engine == "container"
+    assert only(world.build(engines=("container",))).engine == "container"
     assert [(other.strategy, len(other.built)) for other in others] == [
         (Strategy.NATIVE, 1),
         (Strategy.ACCELERATED, 0),

@@ -112,8 +112,23 @@ def test_tables_of_other_commands_are_accepted(tmp_path: Path) -> None:
     load(tmp_path, '[serve]\nport = 1\n[refresh]\ngrace = "3 days"\n')
 
 
+def test_the_engines_are_tried_in_their_order(tmp_path: Path) -> None:
+    assert load(tmp_path).engines == ("cross",)
+    assert load(tmp_path, 'engine = ["container", "cross"]\n').engines == ("container", "cross")
+    assert load(tmp_path, engine=["cross,container"]).engines == ("cross", "container")
+    assert load_with({"WHB_ENGINE": "container, cross"}, tmp_path).engines == ("container", "cross")
+
+
+def test_one_string_is_a_list_of_one(tmp_path: Path) -> None:
+    text = 'requirements = "r.txt"\npythons = "3.12"\narchs = "arm64"\nengine = "container"\nno-binary = "CFFI"\n'
+    settings = load(tmp_path, text)
+    assert settings.requirements == (tmp_path / "r.txt",)
+    assert (settings.pythons, settings.archs) == (((3, 12),), (Arch.AARCH64,))
+    assert (settings.engines, settings.no_binary) == (("container",), ("cffi",))
+
+
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    lines = ['pyhtons = ["3.12"]', 'jobs = "2"', 'archs = "amd64"', "pythons = [3.10]", '[verify]\nengine = "dokcer"']
+    lines = ['pyhtons = ["3.12"]', 'jobs = "2"', "archs = 64", "pythons = [3.10]", '[verify]\nengine = "dokcer"']
     (tmp_path / "whb.toml").write_text("\n".join([*lines, "[packages]\nx = 1"]), encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         load_with({"WHB_OFFLINE": "maybe"}, tmp_path, pythons=["3.10"], packages=["c ffi"])
@@ -122,8 +137,8 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert told[:6] == [
         "DIR/whb.toml: unknown setting 'pyhtons' (did you mean pythons?)",
         "DIR/whb.toml: jobs must be a whole number, not '2'",
-        "DIR/whb.toml: archs must be a list of strings, not 'amd64'",
-        "DIR/whb.toml: pythons must be a list of strings, not [3.1]",
+        "DIR/whb.toml: archs must be a string or a list of strings, not 64",
+        "DIR/whb.toml: pythons must be a string or a list of strings, not [3.1]",
         "DIR/whb.toml: verify.engine: 'dokcer' is none of auto, docker, podman, chroot, off (did you mean docker?)",
         "DIR/whb.toml: packages.x must be a table",
     ]
@@ -136,6 +151,11 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     [
         ("verify = 1", "DIR/whb.toml: verify must be a table"),
         ("jobs = true", "DIR/whb.toml: jobs must be a whole number, not True"),
+        ("engine = []", "DIR/whb.toml: engine names nothing"),
+        ("pythons = []", "DIR/whb.toml: pythons names nothing"),
+        ('engine = ["cros"]', "DIR/whb.toml: engine: 'cros' is none of cross, container (did you mean cross?)"),
+        ('engine = "cross,container"', "DIR/whb.toml: engine: 'cross,container' is none of cross, container (did you mean container?)"),
+        ("engine = [1]", "DIR/whb.toml: engine must be a string or a list of strings, not [1]"),
         ("jobs = 0", "DIR/whb.toml: jobs: '0' is not a whole number above zero"),
         ('musl = "1.1"', "DIR/whb.toml: musl: unknown musl '1.1' (use 1.2: the series of every Alpine since 3.13)"),
         ('musl-floor = "1.2"', "DIR/whb.toml: musl-floor: unknown musl release '1.2' (write it as 1.2.5)"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.target import Target
 
 # What no other engine mends: it lies in the moment, or the time that there was is used up.
-_FINAL_KINDS = frozenset({"network", "integrity", "out-of-memory", "disk-full", "time-out"})
+_FINAL_KINDS = frozenset({"network", "hash-mismatch", "out-of-memory", "disk-full", "time-out"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from wheelhouse_builder.settings.kinds import (
     ARCHS,
     COUNT,
     DURATION,
+    ENGINES,
     FLOOR,
     LIMIT,
     MUSL,
@@ -135,9 +136,14 @@ class Settings:
         default_factory=default_cache,
         metadata=declare(PATH, "downloads, toolchains, built libraries", "--cache-dir", metavar="DIR", key="cache-dir"),
     )
-    engine: str = field(
-        default="cross",
-        metadata=declare(one_of("cross", "container"), "what builds wheels (default: cross)", "--engine"),
+    engines: tuple[str, ...] = field(
+        default=("cross",),
+        metadata=declare(
+            ENGINES,
+            "what builds wheels; of several the next where one fails (default: cross)",
+            "--engine",
+            key="engine",
+        ),
     )
     no_binary: tuple[str, ...] = field(
         default=(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class Kind:
     what: str  # for messages: "a string"
     toml: type = str  # the TOML type of one item
     many: bool = False
+    needed: bool = False  # of a list: it may not be empty
     by_key: bool = False  # a table in the file, KEY=VALUE elsewhere; the value is a mapping
     separator: str | None = ","  # between items in a variable (None: white space); a comma also on the command line
     is_path: bool = False  # relative to the file that names it
@@ -185,11 +186,15 @@ def _parse_plain_name(text: str) -> str:
         raise UsageError(f"{text!r} is not a package name") from None
 
 
-def many_of(kind: Kind) -> Kind:
-    return Kind(
-        parse=kind.parse, show=kind.show, what="a list of strings", many=True, is_path=kind.is_path,
+def many_of(kind: Kind, *, needed: bool = False) -> Kind:
+    """A list; in the file, one string is a list of one."""
+    return replace(
+        kind,
+        what="a string or a list of strings",
+        many=True,
+        needed=needed,
         separator=os.pathsep if kind.is_path else kind.separator,
-    )  # fmt: skip
+    )
 
 
 def by_arch(kind: Kind) -> Kind:
@@ -215,8 +220,9 @@ SWITCH = Kind(parse=_parse_switch, show=lambda value: str(value).lower(), what="
 MUSL = Kind(parse=_parse_musl, show=lambda value: ".".join(map(str, value)), what="a string")
 FLOOR = Kind(parse=_parse_floor, what="a string")
 PATHS = many_of(PATH)
-PYTHONS = many_of(Kind(parse=parse_python, show=lambda value: ".".join(map(str, value)), what=""))
-ARCHS = many_of(Kind(parse=Arch.parse, what=""))
+PYTHONS = many_of(Kind(parse=parse_python, show=lambda value: ".".join(map(str, value)), what=""), needed=True)
+ARCHS = many_of(Kind(parse=Arch.parse, what=""), needed=True)
+ENGINES = many_of(one_of("cross", "container"), needed=True)
 NAMES = many_of(Kind(parse=_parse_name, what=""))
 PACKAGES = many_of(Kind(parse=_parse_plain_name, what=""))
 DURATION = Kind(parse=parse_duration, show=show_duration, what="a time such as '3 days'")
