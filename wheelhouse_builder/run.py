@@ -17,20 +17,23 @@ from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
+from wheelhouse_builder.history.store import History
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan
 from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.recipes.store import check_tables
-from wheelhouse_builder.report.model import Report, Row, Status
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.report.model import Report, Retired, Row, Status
 from wheelhouse_builder.report.rows import make_row
 from wheelhouse_builder.report.spans import Recorder
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.kept import lock_for
+from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines
 from wheelhouse_builder.resolve.selection import Selection, select
-from wheelhouse_builder.resolve.uv import ResolveOptions
+from wheelhouse_builder.resolve.uv import ResolveOptions, yank_reason
 from wheelhouse_builder.resolve.withdrawn import lock_without
 from wheelhouse_builder.schedule.local import LocalExecutor, room_for
 from wheelhouse_builder.schedule.queue import run_tasks
@@ -39,10 +42,16 @@ from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.tasks import Tasks
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish
+from wheelhouse_builder.wheelhouse.published_locks import locked_versions
+from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
+from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
 
     from wheelhouse_builder.artifact import SourceTree
     from wheelhouse_builder.engines.base import Engine
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.resolve.lock import Lock
     from wheelhouse_builder.settings import Settings
     from wheelhouse_builder.target import Target
+    from wheelhouse_builder.wheelhouse.generations import Generation
 
 
 def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) -> Plan:
@@ -63,15 +73,16 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
     return run.plan(run.select())
 
 
-def build_run(settings: Settings, *, listener: Listener, canceller: Canceller) -> Report:
+def build_run(settings: Settings, *, listener: Listener, canceller: Canceller, tidies: bool = False) -> Report:
     """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
 
+    `tidies`: wheels that nothing needs leave the index, and files that are past their grace go, as `[refresh]` says.
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
     run = _Run.of(settings, listener, canceller)
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
-        return run.build(selections)
+        return run.build(selections, tidies=tidies)
 
 
 def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canceller: Canceller) -> Report:
@@ -79,7 +90,7 @@ def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canc
 
     The locks in the wheelhouse stay as they are: they are of whole environments. Raises like `build_run`.
     """
-    alone = replace(settings, requirements=(), packages=(), constraints=())
+    alone = replace(settings, requirements=(), packages=(), constraints=(), package_constraints={}, hold=())
     run = _Run.of(alone, listener, canceller)
     selection = Selection(name=tree.name, version=tree.version, choice=tree, reason="a local project")
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
@@ -106,15 +117,19 @@ class _Run:
         requirements = with_members(
             read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
         )
+        limits = constraint_lines(settings.package_constraints, settings.origins)
+        requirements = replace(requirements, lines=(*requirements.lines, *limits))
+        wheelhouse = Wheelhouse(settings.wheelhouse)
         resolving = ResolveOptions(
             cache=settings.cache,
             offline=settings.offline,
+            min_age=settings.min_age,
+            now=_counting_from(wheelhouse, started, recorder) if settings.min_age else None,
             format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
             indexes=requirements,
             listener=recorder,
             canceller=canceller,
         )
-        wheelhouse = Wheelhouse(settings.wheelhouse)
         return cls(
             settings=settings,
             requirements=requirements,
@@ -144,20 +159,37 @@ class _Run:
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
             options = replace(self.resolving, python=host.path if host else None)
+            before = locked_versions(self.wheelhouse, target)
+            held = hold_lines(settings.hold, before, settings.origins.get("hold"))
+            wanted = replace(self.requirements, lines=(*self.requirements.lines, *held))
 
             def locked(requirements: RequirementSet) -> Lock:
                 return lock_for(requirements, target, options, upgrade=settings.upgrade)
 
-            lock = lock_without(yanks, self.requirements, locked)
-            return list(select(lock, options.format_control))
+            lock = lock_without(yanks, wanted, locked)
+            offered = list(select(lock, options.format_control))
+            self._tell_yanked(before, offered, target, options)
+            return offered
 
         sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
         with ThreadPoolExecutor() as pool:
             return dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
 
+    def _tell_yanked(
+        self, before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
+    ) -> None:
+        """Name the versions that went back since upstream yanked the one that the wheelhouse's lock has."""
+        back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
+        for name, old, new in back:
+            if new < old and (reason := yank_reason(name, old, target, options)):
+                text = f"{name} {old} is yanked upstream ({redact(reason)}): {new} is taken for {target}"
+                self.recorder(Note(text=text, level=Level.WARNING))
+
     # build
 
-    def build(self, selections: Mapping[Target, list[Selection]], *, locks: bool = True) -> Report:
+    def build(
+        self, selections: Mapping[Target, list[Selection]], *, locks: bool = True, tidies: bool = False
+    ) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         plan = self.plan(selections)
         if "cross" in self.settings.engines and plan.of(Action.BUILD) and not sandbox().files:
@@ -181,7 +213,7 @@ class _Run:
         admitted = admit_all(tasks, ended)
         seconds = {span.id: span.seconds for span in self.recorder.spans()}
         rows = tuple(make_row(decision, tasks, ended, admitted, seconds) for decision in plan.decisions)
-        published = publish(self.wheelhouse, _complete(plan.targets, rows) if locks else {})
+        published, gone = self._publish(rows, _complete(plan.targets, rows) if locks else {}, tidies=tidies)
         generation = published or current(self.wheelhouse)
         return Report(
             rows=rows,
@@ -192,7 +224,31 @@ class _Run:
             started=self.started,
             spans=self.recorder.spans(),
             warnings=tuple(self.recorder.warnings),
+            retired=tuple(Retired(filename=name, reason=why) for name, why in sorted(gone.reasons.items())),
         )
+
+    def _publish(
+        self, rows: Iterable[Row], complete: Mapping[Target, list[str]], *, tidies: bool
+    ) -> tuple[Generation | None, Retiring]:
+        """Publish one generation, of what came and without what goes."""
+        house, refresh, gone = self.wheelhouse, self.settings.refresh, Retiring()
+        had = {(row.name, row.target): row.filename for row in rows}
+        note_run(house, had, self.started)
+        if tidies:
+            gone = retire_unused(house, had, self.started, refresh.retire_after)
+        published = publish(house, complete, keep=refresh.keep_generations, without=gone.targets)
+        if tidies:
+            remove(house, find_garbage(house, keep=refresh.keep_generations, grace=refresh.grace))
+        return published, gone
+
+
+def _counting_from(wheelhouse: Wheelhouse, started: datetime, recorder: Recorder) -> datetime:
+    """What min-age counts from."""
+    earlier = History(wheelhouse.state / "history.sqlite", recorder).runs()
+    moment, told = counting_from(started, [run.started for run in earlier])
+    if told:
+        recorder(Note(text=told, level=Level.WARNING))
+    return moment
 
 
 def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, *, builds: bool) -> Pipeline:

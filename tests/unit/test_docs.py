@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-NOT_YET = {"explain", "refresh"}  # commands that the text names as not there yet
+NOT_YET = {"explain"}  # commands that the text names as not there yet
 
 INDENTED = re.compile(r"^ {4,}(whb .*)$", re.MULTILINE)
 INLINE = re.compile(r"`(whb [^`]+)`")

@@ -18,7 +18,7 @@ ROOT = Path(wheelhouse_builder.__file__).parent
 STOREYS = (
     {"__main__"},
     {"cli", "backend"},
-    {"wrapper"},
+    {"wrapper", "refresh"},
     {"run", "server", "remote"},
     {"report"},
     {"admission"},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, str] = {
     "build": "resolve, plan, build what is missing, repair, verify, publish",
     "plan": "the same, up to the plan: what would happen, and why",
+    "refresh": "the scheduled job: resolve again, build what is new, publish, retire what nothing needs",
     "verify": "check that wheels load on their targets",
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",

@@ -12,7 +12,7 @@ from wheelhouse_builder.cli.plan import require_input
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.cli.console import Console
@@ -30,32 +30,32 @@ def execute(invocation: Invocation) -> int:
     settings, console = invocation.settings, invocation.console
     require_input(settings)
     from wheelhouse_builder.cli.progress import progress
-    from wheelhouse_builder.report.as_json import dump, report_data
     from wheelhouse_builder.run import build_run
 
     with progress(console) as listener:
         report = build_run(settings, listener=listener, canceller=invocation.canceller)
-    if console.json:
-        console.result(dump("report", report_data(report)))
-    _show(report, settings, console)
+    show(report, console, report.rows)
+    for line in next_steps(report, settings):
+        console.say(line)
     return 1 if report.failed else 0
 
 
-def _show(report: Report, settings: Settings, console: Console) -> None:
-    """The table, what failed and why, what to do next. With `-q` only what failed."""
+def show(report: Report, console: Console, rows: Sequence[Row]) -> None:
+    """The table of these rows, what failed and why, and what it came to. With `-q` only what failed."""
     from wheelhouse_builder.report.annotations import errors_for_ci
+    from wheelhouse_builder.report.as_json import dump, report_data
     from wheelhouse_builder.report.table import report_table, summary
 
-    shown = report if console.verbosity >= 0 else replace(report, rows=report.failed)
-    if shown.rows and not console.json:
+    shown = replace(report, rows=tuple(rows) if console.verbosity >= 0 else report.failed)
+    if console.json:
+        console.result(dump("report", report_data(report)))
+    elif shown.rows:
         console.result(report_table(shown))
     for row in report.failed:
         _show_failure(row, console)
     for title, text in errors_for_ci(report):
         console.annotate(title, text)
     console.say(f"\n{summary(report)}")
-    for line in next_steps(report, settings):
-        console.say(line)
 
 
 def _show_failure(row: Row, console: Console) -> None:

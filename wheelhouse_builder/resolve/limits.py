@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.requirements.model import Origin, RequirementLine
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from packaging.utils import NormalizedName
     from packaging.version import Version
 
 _SLACK = timedelta(minutes=5)  # by which a clock is put right in every-day life
@@ -31,10 +33,12 @@ def constraint_lines(constraints: Mapping[str, str], origins: Mapping[str, str])
 
 
 def hold_lines(
-    hold: Iterable[str], locked: Mapping[str, Version], origin: str | None = None
+    hold: Iterable[str], locked: Mapping[NormalizedName, Version], origin: str | None = None
 ) -> tuple[RequirementLine, ...]:
     """A pin for each package on hold that the lock of the wheelhouse has, at the version that is there."""
-    return tuple(_line(f"{name}=={locked[name]}", origin, "hold") for name in hold if name in locked)
+    return tuple(
+        _line(f"{name}=={locked[name]}", origin, "hold") for name in map(canonicalize_name, hold) if name in locked
+    )
 
 
 def counting_from(now: datetime, earlier: Iterable[datetime]) -> tuple[datetime, str | None]:

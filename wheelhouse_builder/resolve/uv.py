@@ -196,7 +196,8 @@ def _explain(log: str, wanted: RequirementSet, options: ResolveOptions, what: st
         return MachineError(text, hint="`whb doctor` checks the cache; --cache-dir names another folder")
     named = [line for line in wanted.lines if line.name and _mentions(text, line.name)]
     blamed = "".join(f"\n  {line.origin}: {redact(line.render())}" for line in named)
-    hint = _hint(text, options, redact(uv_hint.strip()))
+    theirs = redact(uv_hint.strip())
+    hint = _too_new(log, theirs, options) if "exclude-newer" in theirs else _hint(text, options, theirs)
     return ResolveError(f"{what}\n{text}{blamed}", hint=hint, kind="network" if is_unreachable(text) else "")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.wheelhouse.published_locks import locked_wheels
@@ -32,7 +32,7 @@ Had = Mapping[tuple["NormalizedName", "Target"], str | None]
 class Retiring:
     """What leaves the index."""
 
-    reasons: Mapping[str, str]  # by file name of the wheel
+    reasons: Mapping[str, str] = field(default_factory=dict)  # by file name of the wheel
     targets: frozenset[Target] = frozenset()  # that nothing asks for: their lock names one of them, and goes as well
 
 

@@ -1,0 +1,49 @@
+"""`whb refresh`: the scheduled job, from whb.toml alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.cli.options import PLANNING, add_settings
+from wheelhouse_builder.cli.plan import require_input
+
+if TYPE_CHECKING:
+    import argparse
+
+    from wheelhouse_builder.cli import Invocation
+    from wheelhouse_builder.cli.console import Console
+    from wheelhouse_builder.report.model import Report
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare arguments."""
+    add_settings(parser, (name for name in PLANNING if name != "upgrade"))
+
+
+def execute(invocation: Invocation) -> int:
+    """Refresh; 1 if something is not there at the end."""
+    settings, console = invocation.settings, invocation.console
+    require_input(settings)
+    from wheelhouse_builder.cli.build import show
+    from wheelhouse_builder.cli.progress import progress
+    from wheelhouse_builder.plan import Action
+    from wheelhouse_builder.refresh import refresh
+
+    with progress(console) as listener:
+        report = refresh(settings, listener=listener, canceller=invocation.canceller)
+    show(report, console, [row for row in report.rows if row.action is not Action.REUSE])
+    _tell(report, console)
+    return 1 if report.failed else 0
+
+
+def _tell(report: Report, console: Console) -> None:
+    """What became of the index."""
+    from wheelhouse_builder.cli.build import from_here
+
+    for retired in report.retired:
+        console.say(f"retired {retired.filename}: {retired.reason}")
+    if report.generation is None:
+        console.say(f"nothing is published in {from_here(report.wheelhouse)} yet")
+    else:
+        news = "published" if report.changed else "unchanged"
+        console.say(f"{from_here(report.wheelhouse)}: generation {report.generation}, {news}")
