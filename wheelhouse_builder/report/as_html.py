@@ -135,18 +135,20 @@ def _place(name: str) -> str:
 def _news(story: Story) -> Markup:
     parts = []
     for kind in ChangeKind:
-        entries = [_entry(item, story.on(item.targets)) for item in story.news if item.kind is kind]
-        if entries:
-            parts += [tag("dt", f"{kind} ({len(entries)})"), tag("dd", tag("ul", *entries))]
+        found = [item for item in story.news if item.kind is kind]
+        if found:
+            names = {name for item in found for name, _ in item.packages}
+            parts += [tag("dt", f"{kind} ({len(names)})"), tag("dd", tag("ul", *map(_entry, found)))]
     return tag("dl", *parts, class_="news") if parts else text()
 
 
-def _entry(news: News, targets: str) -> Markup:
+def _entry(news: News) -> Markup:
     fails = news.kind in {ChangeKind.REGRESSED, ChangeKind.STILL_FAILING}
-    name = tag("a", news.name, href=f"#{_place(news.name)}") if fails else text(news.name)
-    good = f"; last had on {news.change.good:%Y-%m-%d}" if news.change.good else ""
-    inputs = f"; {'; '.join(news.change.inputs)}" if news.change.inputs else ""
-    return tag("li", name, f" {news.versions} ", tag("small", f"{targets}{good}{inputs}"))
+    parts: list[str] = []
+    for name, versions in news.packages:
+        shown = tag("a", name, href=f"#{_place(name)}") if fails else name
+        parts += [", " if parts else "", shown, f" {versions}" if versions else ""]
+    return tag("li", *parts, *((" ", tag("small", "; ".join(news.told))) if news.told else ()))
 
 
 def _retired(report: Report) -> Markup:

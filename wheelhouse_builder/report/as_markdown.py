@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.index.web_page import DASH
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.model import ChangeKind, Status
-from wheelhouse_builder.report.story import ALL, Story, column, did
+from wheelhouse_builder.report.story import Story, column, did
 from wheelhouse_builder.report.table import duration
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SHOWN_FAILURES, _SHOWN_NEWS, _SHOWN_ROWS = 200, 500, 1000
 _SHOWN_BUILT = 20
 _LONGEST = 500  # characters of a message
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<!\w)_|_(?!\w))")
-_MARKS = {"built": "✓", "fetched": "↓", "kept": "=", "failed": "✕", "impossible": "✕", "blocked": "⧗"}
+_MARKS = {"built": "✓", "fetched": "↓", "kept": "=", "failed": "✕", "impossible": "✕", "blocked": "◇"}
 
 
 def report_markdown(report: Report) -> str:
@@ -113,15 +113,17 @@ def _failure(failure: Failure, targets: str) -> Iterator[str]:
 def _news(story: Story) -> Iterator[str]:
     """A line for each kind: what is said of a failure is said above."""
     for kind in ChangeKind:
-        entries = [_entry(item, story.on(item.targets)) for item in story.news if item.kind is kind]
-        shown = ", ".join(entries[:_SHOWN_NEWS])
-        more = f" and {len(entries) - _SHOWN_NEWS} more" if len(entries) > _SHOWN_NEWS else ""
-        if entries:
-            yield f"- **{kind}** ({len(entries)}): {shown}{more}"
+        found = [item for item in story.news if item.kind is kind]
+        if found:
+            names = {name for item in found for name, _ in item.packages}
+            yield f"- **{kind}** ({len(names)}): {'; '.join(map(_entry, found))}"
 
 
-def _entry(news: News, targets: str) -> str:
-    return f"{_escaped(f'{news.name} {news.versions}'.rstrip())}" + (f" ({targets})" if targets != ALL else "")
+def _entry(news: News) -> str:
+    packages = [_escaped(f"{name} {versions}".rstrip()) for name, versions in news.packages[:_SHOWN_NEWS]]
+    more = len(news.packages) - _SHOWN_NEWS
+    told = f" ({_escaped('; '.join(news.told))})" if news.told else ""
+    return ", ".join(packages) + (f" and {more} more" if more > 0 else "") + told
 
 
 def _matrix(story: Story) -> list[str]:

@@ -49,13 +49,11 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """One package that is not as it was, for the targets where the same is to be said of it."""
+    """Packages that are not as they were, of which the same is to be said."""
 
     kind: ChangeKind
-    name: str
-    versions: str  # "2.0.0 → 2.1.1", or the one that there is
-    targets: tuple[Target, ...]
-    change: Change  # one of them
+    packages: tuple[tuple[str, str], ...]  # name, and version: "2.0.0 → 2.1.1", or the one that there is
+    told: tuple[str, ...]  # where, since when and by what, as far as it is not everywhere or not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,21 +86,17 @@ class Story:
 
     @cached_property
     def news(self) -> tuple[News, ...]:
-        """What changed, by kind; each package once for all targets where the same is to be said."""
-        groups: dict[tuple[object, ...], list[Change]] = defaultdict(list)
+        """What changed, by kind; packages and targets of which the same is to be said together."""
+        alike: dict[tuple[str, ...], list[Change]] = defaultdict(list)
         for change in self.report.changes.items if self.report.changes else ():
-            groups[change.kind, change.name, change.version, change.before, change.inputs].append(change)
-        return tuple(
-            News(
-                kind=first.kind,
-                name=first.name,
-                versions=_versions(first),
-                targets=tuple(Target.parse(change.target) for change in group),
-                change=first,
-            )
-            for group in groups.values()
-            for first in group[:1]
-        )
+            alike[change.kind, change.name, _versions(change), *change.inputs].append(change)
+        lines: dict[tuple[ChangeKind, tuple[str, ...]], list[tuple[str, str]]] = defaultdict(list)
+        for first, *others in alike.values():
+            where = self.on(Target.parse(change.target) for change in (first, *others))
+            good = f"last had on {first.good:%Y-%m-%d}" if first.good else ""
+            told = tuple(filter(None, ("" if where == ALL else where, good, *first.inputs)))
+            lines[first.kind, told].append((first.name, _versions(first)))
+        return tuple(News(kind=kind, packages=tuple(packages), told=told) for (kind, told), packages in lines.items())
 
     @property
     def title(self) -> str:
