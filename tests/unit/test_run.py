@@ -175,7 +175,7 @@ def test_a_source_is_built_admitted_and_published(world: World) -> None:
     row = only(report)
     assert (row.action, row.status, row.filename) == (Action.BUILD, Status.READY, f"demo-1.0-{own_abi(AMD312)}.whl")
     assert row.size == (world.folder / "wheelhouse" / str(row.filename)).stat().st_size
-    assert (row.engine, row.native_tools) == ("fake", None)
+    assert (row.strategy, row.engine, row.native_tools) == (Strategy.CROSS, "fake", None)
     assert row.seconds is not None
     assert [(verdict.check, verdict.passed) for verdict in row.verdicts] == [(Check.LOADER, True)]
     assert (report.changed, report.generation, report.failed) == (True, 1, ())
@@ -188,7 +188,7 @@ def test_a_source_is_built_admitted_and_published(world: World) -> None:
 def test_the_same_again_builds_and_publishes_nothing(world: World) -> None:
     world.offer_sdist()
     first, again = world.build(), world.build()
-    assert only(again).action is Action.REUSE
+    assert (only(again).action, only(again).strategy) == (Action.REUSE, Strategy.WHEELHOUSE)
     assert only(again).filename == only(first).filename
     assert only(again).verdicts == only(first).verdicts
     assert (again.changed, again.generation) == (False, 1)
@@ -203,6 +203,23 @@ def test_a_wheel_that_fits_is_fetched(world: World) -> None:
     assert record.origin == "fetched"
     assert str(record.url).startswith("file:")
     assert only(world.build()).action is Action.REUSE
+
+
+def test_a_row_says_how_the_wheel_was_had(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder, name="any"), name="any")
+    world.offer_wheel(make_wheel(world.folder, name="own", tag=own_abi(AMD312)), name="own")
+    world.offer_sdist()
+    found = {str(row.name): row.strategy for row in world.build().rows}
+    assert found == {"any": Strategy.PURE, "own": Strategy.UPSTREAM, "demo": Strategy.CROSS}
+    assert {row.strategy for row in world.build().rows} == {Strategy.WHEELHOUSE}
+    from_cache = {str(row.name): row.strategy for row in world.build(wheelhouse="other").rows}
+    assert from_cache["demo"] is Strategy.CROSS
+
+
+def test_a_pure_source_is_pure_whatever_built_it(world: World) -> None:
+    world.offer_sdist(files=PURE)
+    world.engine.tag = pure
+    assert only(world.build()).strategy is Strategy.PURE
 
 
 def test_two_wheelhouses_share_the_build_cache(world: World) -> None:

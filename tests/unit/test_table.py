@@ -27,6 +27,7 @@ from wheelhouse_builder.report.table import (
     verdict_table,
     verdict_word,
 )
+from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
 
@@ -45,6 +46,7 @@ ROWS = (
         status=Status.READY,
         filename="cffi-2.1.1-cp312-cp312-musllinux_1_2_aarch64.whl",
         size=400_000,
+        strategy=Strategy.CROSS,
         seconds=3.21,
         verdicts=(LOADER,),
     ),
@@ -70,10 +72,10 @@ def test_the_table_of_a_run() -> None:
     assert (
         f"\n{report_table(REPORT)}\n"
         == """
-package  version  target                       decision  result        time       size  verdicts
--------  -------  ---------------------------  --------  ------  ----------  ---------  --------------------
-cffi     2.1.1    cp312-musllinux_1_2_aarch64  build     ready        3.2 s  390.6 KiB  loader ok
-lxml              cp312-musllinux_1_2_aarch64  build     FAILED  1 min 11 s             import FAILED (qemu)
+package  version  target                       decision  strategy  result        time       size  verdicts
+-------  -------  ---------------------------  --------  --------  ------  ----------  ---------  --------------------
+cffi     2.1.1    cp312-musllinux_1_2_aarch64  build     cross     ready        3.2 s  390.6 KiB  loader ok
+lxml              cp312-musllinux_1_2_aarch64  build               FAILED  1 min 11 s             import FAILED (qemu)
 """
     )
 

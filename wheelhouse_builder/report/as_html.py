@@ -190,7 +190,7 @@ def _cell(row: Row | None) -> Markup:
     if row.status is not Status.READY:
         more = text(" ", tag("small", row.kind)) if row.kind else text()
         return tag("td", tag("a", word, href=f"#{_place(row.name)}"), more, class_=word)
-    small = " ".join(filter(None, (row.engine if word == "built" else "", _unproved(row))))
+    small = " ".join(filter(None, (row.strategy if word == "built" else "", _unproved(row))))
     return tag("td", word, *((" ", tag("small", small)) if small else ()), class_=word)
 
 
@@ -234,11 +234,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Markup]], kind: str, *, 
 def _built(built: Sequence[Built]) -> Markup:
     if not built:
         return text()
-    head = ("Wheel", "engine", "time", "size", "checks")
+    head = ("Wheel", "strategy", "time", "size", "checks")
     rows = [
         (
             text(item.row.filename or DASH),
-            text(item.row.engine or ""),
+            text(item.row.strategy or ""),
             text(item.seconds),
             text(item.size),
             text(", ".join(map(verdict_word, item.row.verdicts))),

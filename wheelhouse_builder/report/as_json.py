@@ -93,6 +93,7 @@ def _row(row: Row) -> Data:
         "status": str(row.status),
         "filename": row.filename,
         "size": row.size,
+        "strategy": _text(row.strategy),
         "engine": row.engine,
         "native-tools": row.native_tools,
         "seconds": _seconds(row.seconds),

@@ -172,8 +172,10 @@ def _path(story: Story) -> list[str]:
 def _built(built: Sequence[Built]) -> list[str]:
     if not built:
         return []
-    head = ["Wheel", "engine", "time", "size"]
-    rows = [[item.row.filename or "", item.row.engine or "", item.seconds, item.size] for item in built[:_SHOWN_BUILT]]
+    head = ["Wheel", "strategy", "time", "size"]
+    rows = [
+        [item.row.filename or "", item.row.strategy or "", item.seconds, item.size] for item in built[:_SHOWN_BUILT]
+    ]
     more = len(built) - _SHOWN_BUILT
     return _table(head, rows) + (["", f"… and {more} that took less time"] if more > 0 else [])
 

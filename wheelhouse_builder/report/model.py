@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.report.spans import Span
+    from wheelhouse_builder.strategy import Strategy
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.verify.verdict import Verdict
 
@@ -42,6 +43,7 @@ class Row:
     status: Status
     filename: str | None = None  # of the wheel, when it is there
     size: int | None = None  # bytes
+    strategy: Strategy | None = None  # how this run came to the wheel, when it is there
     engine: str | None = None  # that built the wheel; None if it was fetched
     native_tools: str | None = None  # what ran natively in a container of another architecture
     seconds: float | None = None  # wall time of its job or download; None when nothing was done

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
-
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.plan import Action, Decision
 from wheelhouse_builder.report.model import Row, Status
+from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.tasks import Ended, Provided, Tasks, verdicts_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted,
     if decision.action is Action.IMPOSSIBLE:
         return _row(decision, Status.IMPOSSIBLE, message=decision.reason)
     if provider is None:
-        return _ready(decision, tasks.stored[str(decision.filename)], None)
+        return _ready(decision, tasks.stored[str(decision.filename)], Strategy.WHEELHOUSE, None)
     result = ended[provider]
     if isinstance(result, WhbError):
         return _failed(decision, result, seconds.get(provider))
@@ -36,18 +36,31 @@ def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted,
         return _unproved(decision, verdicts_of(result, decision.target, ended), seconds.get(provider))
     if isinstance(stored, WhbError):
         return _failed(decision, stored, seconds.get(provider))
-    return _ready(decision, stored, seconds.get(provider))
+    return _ready(decision, stored, strategy_of(result), seconds.get(provider))
 
 
-def _ready(decision: Decision, stored: StoredWheel, seconds: float | None) -> Row:
+def strategy_of(provided: Provided) -> Strategy | None:
+    """How a run came to a wheel; None for one that a whb without a ladder built in a container."""
+    build = provided.build
+    if build is None and provided.url is None:
+        return Strategy.WHEELHOUSE
+    if all(tag.platform == "any" for tag in parse_wheel_name(provided.path.name)[-1]):
+        return Strategy.PURE
+    if build is None:
+        return Strategy.UPSTREAM
+    return next((known for known in Strategy if known in (build.strategy, build.engine)), None)
+
+
+def _ready(decision: Decision, stored: StoredWheel, strategy: Strategy | None, seconds: float | None) -> Row:
     if decision.version is None:  # of a local project: its wheel says it
-        decision = replace(decision, version=parse_wheel_filename(stored.filename)[1])
+        decision = replace(decision, version=parse_wheel_name(stored.filename)[1])
     verdicts = tuple(verdict for verdict in stored.verdicts if verdict.target == str(decision.target))
     return _row(
         decision,
         Status.READY,
         filename=stored.filename,
         size=stored.size,
+        strategy=strategy,
         engine=stored.engine,
         native_tools=stored.native_tools,
         seconds=seconds,

@@ -39,7 +39,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], flushed: Sequence[bool]) 
 
 def report_table(report: Report) -> str:
     """One line for each package and target of a run."""
-    header = ("package", "version", "target", "decision", "result", "time", "size", "verdicts")
+    header = ("package", "version", "target", "decision", "strategy", "result", "time", "size", "verdicts")
     return render(header, map(_report_cells, report.rows), right=("time", "size"))
 
 
@@ -49,6 +49,7 @@ def _report_cells(row: Row) -> tuple[str, ...]:
         str(row.version or ""),
         str(row.target),
         str(row.action),
+        str(row.strategy or ""),
         str(row.status) if row.status is Status.READY else str(row.status).upper(),
         duration(row.seconds),
         file_size(row.size),
