@@ -75,6 +75,7 @@ class FakeEngine:
         self.built.append(work)
         with work.log.open("a") as log:
             log.write(f"building {work.source.name} in {work.tree.name}\n")
+        work.settled(work.build_lock or BUILD_LOCK)
         self.fails(work)
         raw = self._build(work)
         if not self.at_once:

@@ -20,6 +20,7 @@ from wheelhouse_builder.engines.ladder import Ladder, goes_on, ordered, together
 from wheelhouse_builder.errors import DownloadError, JobError, MachineError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
+from wheelhouse_builder.history.recording import Built, inputs_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
 from wheelhouse_builder.project.build_system import read_build_system
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.engines.base import Engine
     from wheelhouse_builder.engines.ladder import Rung
     from wheelhouse_builder.errors import WhbError
+    from wheelhouse_builder.history.recording import Course, Recording
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.project.key import Inputs
     from wheelhouse_builder.sources.downloads import Downloads
@@ -61,6 +63,7 @@ class Pipeline:
     logs: Path
     musl_floor: str
     canceller: Canceller
+    recording: Recording
     winner: Callable[[NormalizedName, Target], Strategy | None] = _unknown  # what built the project the last time
 
     def request_keys(self, source: Source, target: Target) -> tuple[str, ...]:
@@ -132,14 +135,32 @@ class Pipeline:
         """One rung. Raises `JobError` with what is known of the cause, `MachineError` or `Cancelled`."""
         _remove(place)
         place.mkdir()
-        try:
-            return self._run(job, rung, place, phase)
-        except JobError as error:
-            raise self._explained(error, job) from error
+        source = job.source
+        with self.recording.attempt(
+            job=job.id,
+            name=source.name,
+            version=str(source.version) if source.version else None,
+            target=str(job.target),
+            strategy=rung.engine.strategy,
+            log=self.log(job),
+        ) as course:
+            try:
+                return self._run(job, rung, place, phase, course)
+            except JobError as error:
+                raise self._explained(error, job) from error
 
-    def _run(self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
+    def _run(
+        self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None], course: Course
+    ) -> tuple[Build, Path]:
         started = time.monotonic()
         engine = rung.engine
+        keys = self._keys(rung, job.source, job.target)
+        course.inputs = self._inputs(job, rung.fingerprints[0])  # which way it goes is not known before its end
+
+        def settled(build_lock: str) -> None:
+            course.key = build_key("|".join(sorted(keys)), build_lock)
+            course.inputs = self._inputs(job, rung.fingerprints[0], build_lock)
+
         tree, epoch = self._source(job, place, phase)
         facts = _facts(tree, job.source, self.musl_floor)
         scratch = place / "scratch"
@@ -151,19 +172,27 @@ class Pipeline:
             scratch=scratch,
             log=self.log(job),
             epoch=epoch,
-            build_lock=self._lock(self._keys(rung, job.source, job.target)),
+            build_lock=self._lock(keys),
             siblings=self._siblings(job, engine),
             phase=phase,
+            settled=settled,
         )
         raw = engine.build(work)
+        course.inputs = self._inputs(job, raw.fingerprint, raw.build_lock)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
         build = self._finish(raw, work, facts, engine, seconds)
+        course.built[str(job.target)] = Built(size=build.size, seconds=build.seconds)
         for target, other in raw.siblings.items():
             with suppress(JobError):  # the job for that target builds it alone, and tells
-                self._finish(other, replace(work, target=target), facts, engine, seconds)
+                also = self._finish(other, replace(work, target=target), facts, engine, seconds)
+                course.built[str(target)] = Built(size=also.size, seconds=also.seconds)
         path = self.builds.path(build)
         assert path is not None
         return build, path
+
+    def _inputs(self, job: Job, fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str, str]:
+        """What a build is made of, for people."""
+        return {"source": job.source.source_id, **inputs_of(fingerprint, build_lock)}
 
     def _siblings(self, job: Job, engine: Engine) -> dict[Target, str | None]:
         """The later targets of the source that the engine can build for, each with its build requirements."""
@@ -278,6 +307,7 @@ class Pipeline:
             log=log,
             tail=tail,
             kind=error.kind or (diagnosis.kind if explained else ""),
+            rule=diagnosis.rule if explained else "",
             everywhere=error.everywhere or (explained and diagnosis.everywhere),
         )
 

@@ -17,6 +17,7 @@ from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
+from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
@@ -104,6 +105,7 @@ class _Run:
     settings: Settings
     requirements: RequirementSet
     wheelhouse: Wheelhouse
+    history: History
     pipeline: Pipeline
     resolving: ResolveOptions
     recorder: Recorder
@@ -120,11 +122,12 @@ class _Run:
         limits = constraint_lines(settings.package_constraints, settings.origins)
         requirements = replace(requirements, lines=(*requirements.lines, *limits))
         wheelhouse = Wheelhouse(settings.wheelhouse)
+        history = History(wheelhouse.history, recorder)
         resolving = ResolveOptions(
             cache=settings.cache,
             offline=settings.offline,
             min_age=settings.min_age,
-            now=_counting_from(wheelhouse, started, recorder) if settings.min_age else None,
+            now=_counting_from(history, started, recorder) if settings.min_age else None,
             format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
             indexes=requirements,
             listener=recorder,
@@ -134,7 +137,8 @@ class _Run:
             settings=settings,
             requirements=requirements,
             wheelhouse=wheelhouse,
-            pipeline=_pipeline(settings, resolving, wheelhouse, builds=builds),
+            history=history,
+            pipeline=_pipeline(settings, resolving, wheelhouse, history, builds=builds),
             resolving=resolving,
             recorder=recorder,
             canceller=canceller,
@@ -191,6 +195,7 @@ class _Run:
         self, selections: Mapping[Target, list[Selection]], *, locks: bool = True, tidies: bool = False
     ) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
+        self.history.create()
         plan = self.plan(selections)
         if "cross" in self.settings.engines and plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
@@ -242,16 +247,17 @@ class _Run:
         return published, gone
 
 
-def _counting_from(wheelhouse: Wheelhouse, started: datetime, recorder: Recorder) -> datetime:
+def _counting_from(history: History, started: datetime, recorder: Recorder) -> datetime:
     """What min-age counts from."""
-    earlier = History(wheelhouse.state / "history.sqlite", recorder).runs()
-    moment, told = counting_from(started, [run.started for run in earlier])
+    moment, told = counting_from(started, [run.started for run in history.runs()])
     if told:
         recorder(Note(text=told, level=Level.WARNING))
     return moment
 
 
-def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, *, builds: bool) -> Pipeline:
+def _pipeline(
+    settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, history: History, *, builds: bool
+) -> Pipeline:
     downloads = Downloads(
         settings.cache,
         offline=settings.offline,
@@ -269,6 +275,8 @@ def _pipeline(settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelho
         logs=wheelhouse.logs,
         musl_floor=settings.musl_floor or DEFAULT_FLOOR,
         canceller=resolving.canceller,
+        recording=Recording(history=history, logs=wheelhouse.attempt_log_folder),
+        winner=lambda name, target: history.winner(name, str(target)),
     )
 
 

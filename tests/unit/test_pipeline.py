@@ -22,6 +22,9 @@ from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.history.model import AttemptOutcome
+from wheelhouse_builder.history.recording import Recording
+from wheelhouse_builder.history.store import History
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Job
 from wheelhouse_builder.process import Canceller
@@ -72,6 +75,7 @@ def make_pipeline(tmp_path: Path, *engines: FakeEngine, wheelhouse: str = "wheel
         logs=tmp_path / wheelhouse / "logs",
         musl_floor=DEFAULT_FLOOR,
         canceller=canceller,
+        recording=Recording(history=History(tmp_path / "history.sqlite"), logs=tmp_path / "attempts"),
         **more,
     )
 
@@ -664,3 +668,41 @@ def test_the_build_cache_holds_whole_builds_and_nothing_else(
     wanted = job(pipeline, source)
     run(pipeline, wanted)
     assert os.listdir(tmp_path / "cache/builds") == [wanted.request_keys[0]]  # noqa: PTH208 - names are enough
+
+
+# the history
+
+
+def refuse(_: Work) -> None:
+    raise JobError("the build failed")
+
+
+def test_every_attempt_is_noted(tmp_path: Path, source: Source) -> None:
+    cross = FakeEngine(fails=refuse)
+    native = FakeEngine(strategy=Strategy.NATIVE, name="other", at_once=True)
+    pipeline = make_pipeline(tmp_path, cross, native)
+    run(pipeline, replace(job(pipeline, source), also=(AMD313,)))
+    sibling, built, failed = pipeline.recording.history.attempts()
+    assert [failed.outcome, built.outcome, sibling.outcome] == [AttemptOutcome.FAILED, *2 * [AttemptOutcome.BUILT]]
+    assert [failed.strategy, built.strategy] == [Strategy.CROSS, Strategy.NATIVE]
+    assert [failed.target, built.target, sibling.target] == [str(AMD312), str(AMD312), str(AMD313)]
+    assert failed.key != built.key
+    assert failed.key
+    assert failed.log is not None
+    assert built.size
+    assert failed.inputs == {"source": source.source_id, "revision": "1", "build requirements": "setuptools==80"}
+    run(pipeline, job(pipeline, source))
+    assert len(pipeline.recording.history.attempts()) == 3  # what is there is no attempt
+
+
+def test_the_same_inputs_have_the_same_key(tmp_path: Path, source: Source) -> None:
+    """Also of what fails before the build is known to take Rust, and not of another revision of the engine."""
+    engine = FakeEngine(fails=refuse)
+    pipeline = make_pipeline(tmp_path, engine)
+    for revision in ("1", "1", "2"):
+        engine.revision = revision
+        with pytest.raises(JobError):
+            run(pipeline, job(pipeline, source))
+    other, again, first = (attempt.key for attempt in pipeline.recording.history.attempts())
+    assert first == again
+    assert other not in (first, "")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from wheelhouse_builder.target import Target
 
 
+def _nobody(build_lock: str) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """What an engine gets: an unpacked source of its own to build in, and where things go."""
@@ -29,6 +33,9 @@ class Work:
     # The other targets that this source is to be built for, with what `build_lock` is for them: an engine may build for
     # them, too, where that costs less at once.
     siblings: Mapping[Target, str | None] = field(default_factory=dict)
+    # Is told the build requirements with hashes as soon as they are pinned, and again if there come to be more; what it
+    # raises ends the build.
+    settled: Callable[[str], None] = _nobody
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def inputs_of(fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str,
 
     What is too long to be read, such as a whole file, is told by its digest.
     """
-    pins = [line.rstrip(" \\") for line in build_lock.splitlines() if line[:1].isalnum()]
+    pins = [line.partition(" --hash=")[0].rstrip(" \\") for line in build_lock.splitlines() if line[:1].isalnum()]
     inputs = {name: value if _is_short(value) else _digest(value) for name, value in fingerprint.items() if value}
     return inputs | ({"build requirements": "\n".join(pins)} if pins else {})
 

@@ -2,7 +2,7 @@
 
     *.whl, *.whl.metadata       flat on top: `pip install --find-links DIR` works; stubs as *.tar.gz
     simple, links, requirements-*.txt, pylock.*.toml    links into the current generation
-    .whb/                       records.sqlite, generations/, pages/, current, lock, logs/, tmp/
+    .whb/                       records.sqlite, history.sqlite, generations/, pages/, current, lock, logs/, tmp/
 
 Wheels are admitted by the one writer that holds the lock, and are never changed: a name stands for one content.
 """
@@ -63,6 +63,8 @@ class Wheelhouse:
         self.state = root / ".whb"
         self.logs = self.state / "logs"
         self.build_log_folder = self.logs / "wheels"
+        self.attempt_log_folder = self.logs / "attempts"
+        self.history = self.state / "history.sqlite"
         self.generations = self.state / "generations"
         self.pages = self.state / "pages"
         self.current = self.state / "current"
@@ -300,6 +302,12 @@ def read_wheel(wheel: Path, **making: Any) -> tuple[StoredWheel, bytes]:
         **making,
     )
     return record, metadata
+
+
+def metadata_of(wheel: Path) -> bytes:
+    """METADATA alone, of a wheel file anywhere. Raises `JobError` when the file is no readable wheel."""
+    with wheel.open("rb") as file:
+        return _described(wheel, file)[1]
 
 
 def require_admissible(filename: str) -> None:

@@ -190,6 +190,7 @@ class ContainerEngine:
             target: self._requirements(replace(work, target=target, build_lock=lock), system, recipe, prefixes)
             for target, lock in locks.items()
         }
+        work.settled(requirements[work.target].lock)
         sources = [(work.tree, system)]
         sources += [(tree, build_system_of(tree)) for found in requirements.values() for tree in found.sources]
         trees = [tree for tree, built in sources if wants_rust(tree, built)]

@@ -239,10 +239,12 @@ class CrossEngine:
         environment = self._environment(work, host, variables)
         hooks = Hooks(system=system, environment=environment, tree=work.tree, log=work.log)
         lock = work.build_lock or self._lock(system.requires, host)
+        work.settled(lock)
         environment.install(lock)
         more = hooks.get_requires_for_build_wheel(config_settings)
         if more and work.build_lock is None:
             lock = self._lock({*system.requires, *more}, host)
+            work.settled(lock)
             environment.install(lock)
         wheel = hooks.build_wheel(work.scratch / "raw", config_settings)
         check_tag(wheel.name, work.target)
