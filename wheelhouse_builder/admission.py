@@ -3,45 +3,91 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError, WhbError
-from wheelhouse_builder.tasks import Ended, Provided, Tasks, verdicts_of
+from wheelhouse_builder.tasks import Provided, Tasks, verdicts_of
 from wheelhouse_builder.wheelhouse.store import record_of
-from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from packaging.utils import NormalizedName
+
     from wheelhouse_builder.builds import Build
+    from wheelhouse_builder.target import Target
+    from wheelhouse_builder.tasks import Blocked, Ended
     from wheelhouse_builder.verify.verdict import Check, Verdict
+    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
-Admitted = Mapping[str, StoredWheel | WhbError]  # by the id of the task that gave the wheel
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """What came of the wheels that tasks gave."""
+
+    wheels: Mapping[str, StoredWheel | WhbError]  # what was admitted, by the id of the task that gave the wheel
+    blocked: Mapping[Target, Blocked]  # what cannot be used there, since something that it needs is not there
 
 
-def admit_all(tasks: Tasks, ended: Ended) -> Admitted:
+def admit_all(tasks: Tasks, ended: Ended) -> Admission:
     """Take in each wheel that every target that it is for can load and import; under the wheelhouse's lock.
 
-    One wheel may come from several tasks (abi3): it is judged, and admitted, once.
+    A target where something that the wheel needs is not there does not count; one where that is there must be left. One
+    wheel may come from several tasks (abi3): it is judged, and admitted, once.
     """
-    providers: dict[Path, set[str]] = defaultdict(set)
-    evidence: dict[Path, list[Verdict]] = defaultdict(list)
+    offers = list(_offers(tasks, ended))
+    first = _blocked(tasks, ended, [offer for offer in offers if offer.fails])
+    refused = {offer.provided.path for offer in offers if offer.fails and offer.name not in first[offer.target]}
+    blocked = _blocked(tasks, ended, [offer for offer in offers if offer.fails or offer.provided.path in refused])
+    usable: dict[Path, list[_Offer]] = defaultdict(list)
+    for offer in offers:
+        if offer.provided.path not in refused and offer.name not in blocked[offer.target]:
+            usable[offer.provided.path].append(offer)
+    admitted: dict[str, StoredWheel | WhbError] = {}
+    for found in usable.values():
+        verdicts = [verdict for offer in found for verdict in offer.verdicts]
+        admitted |= dict.fromkeys([offer.provider for offer in found], _admit(found[0].provided, verdicts, tasks))
+    return Admission(wheels=admitted, blocked=blocked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    """A wheel that came for one target."""
+
+    name: NormalizedName
+    target: Target
+    provider: str  # the id of its task
+    provided: Provided
+    verdicts: tuple[Verdict, ...]
+    judged: bool  # an import check that could not be done says nothing of a wheel, though the wheel does not pass it
+
+    @property
+    def fails(self) -> bool:
+        return not all(verdict.passed for verdict in self.verdicts)
+
+
+def _offers(tasks: Tasks, ended: Ended) -> Iterator[_Offer]:
     for decision in tasks.plan.decisions:
-        provider = tasks.provider(decision)
+        provider, target = tasks.provider(decision), decision.target
         provided = ended[provider] if provider else None
         if provider and isinstance(provided, Provided):
-            providers[provided.path].add(provider)
-            evidence[provided.path] += verdicts_of(provided, decision.target, ended)
-    admitted: dict[str, StoredWheel | WhbError] = {}
-    for path, names in providers.items():
-        if all(verdict.passed for verdict in evidence[path]):
-            provided = ended[next(iter(names))]
-            assert isinstance(provided, Provided)
-            admitted |= dict.fromkeys(names, _admit(provided, evidence[path], tasks))
-    return admitted
+            yield _Offer(
+                name=decision.name,
+                target=target,
+                provider=provider,
+                provided=provided,
+                verdicts=verdicts_of(provided, target, ended),
+                judged=not isinstance(ended.get(tasks.import_task(target)), WhbError),
+            )
+
+
+def _blocked(tasks: Tasks, ended: Ended, failed: Iterable[_Offer]) -> dict[Target, Blocked]:
+    names: dict[Target, set[NormalizedName]] = defaultdict(set)
+    for offer in filter(lambda offer: offer.judged, failed):
+        names[offer.target].add(offer.name)
+    return {target: tasks.blocked(target, ended, names[target]) for target in tasks.plan.targets}
 
 
 def _admit(provided: Provided, verdicts: list[Verdict], tasks: Tasks) -> StoredWheel | WhbError:

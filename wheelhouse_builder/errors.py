@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The kinds of failures that lie in the moment or the machine, and not in what is built: the same try may succeed later.
 PASSING_KINDS = frozenset(
-    {"network", "integrity", "machine", "missing-tool", "emulator", "out-of-memory", "disk-full", "blocked"}
+    {"network", "index", "hash-mismatch", "machine", "missing-tool", "emulator", "out-of-memory", "disk-full"}
 )
 
 

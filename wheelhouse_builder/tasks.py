@@ -1,27 +1,33 @@
 """The tasks of a plan: fetch, build, check what is there, and try the imports of each target.
 
 Each task that gives a wheel gives it with the loader's verdict for every target that the task is for; the import check
-of a target waits for all of them and judges what is new.
+of a target waits for all of them and judges what is new, as far as all that it needs is there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.events import Level, Listener, Note
+from wheelhouse_builder.metadata import fields_of
 from wheelhouse_builder.plan import Action, Decision, Job, Plan
+from wheelhouse_builder.schedule.blocking import blocked
 from wheelhouse_builder.schedule.queue import Lane, Task
 from wheelhouse_builder.verify.alpine import NoAlpine, find_alpine
 from wheelhouse_builder.verify.imports import check_imports
 from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse.store import metadata_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from packaging.utils import NormalizedName
 
     from wheelhouse_builder.artifact import Wheel
     from wheelhouse_builder.builds import Build
@@ -45,6 +51,7 @@ class Provided:
 Imports = Mapping[str, Verdict]  # by file name
 Result = Provided | Imports
 Ended = Mapping[str, Result | WhbError]  # by the id of the task
+Blocked = Mapping["NormalizedName", tuple["NormalizedName", ...]]  # what is blocked, and by what
 
 _SECONDS_TO_BUILD = 60.0  # when nothing is known
 _SECONDS_TO_IMPORT = 1.0  # a wheel, in Alpine
@@ -88,6 +95,28 @@ class Tasks:
         if self._is_unproved(decision):
             return f"check-{decision.filename}"
         return decision.job
+
+    def blocked(self, target: Target, ended: Ended, failed: Collection[NormalizedName] = ()) -> Blocked:
+        """Of the wheels that came for a target, those that need something that did not, or that has `failed`."""
+        paths: dict[NormalizedName, Path] = {}
+        missing = set(failed)
+        new: set[NormalizedName] = set()
+        for decision in self.plan.decisions:
+            if decision.target != target:
+                continue
+            provider = self.provider(decision)
+            result = ended[provider] if provider else None
+            if isinstance(result, Provided):
+                paths[decision.name] = result.path
+                new.add(decision.name)
+            elif result is None and decision.filename:
+                paths[decision.name] = self.wheelhouse.root / decision.filename
+            else:
+                missing.add(decision.name)
+        if not missing:
+            return {}
+        requires = cache(lambda name: _requirements(paths[name]) if name in paths else ())
+        return blocked(new, missing, requires, target.marker_environment)
 
     @staticmethod
     def import_task(target: Target) -> str:
@@ -151,7 +180,9 @@ class Tasks:
             return None
 
         def try_imports(phase: Callable[[str], None], earlier: Ended) -> Imports:
-            results = [earlier[provider] for provider in new]
+            blocked = self.blocked(target, earlier)
+            names = {provider for name, provider in providers.items() if name not in blocked}
+            results = [earlier[provider] for provider in new if provider in names]
             wanted = {result.path.name: result.path for result in results if isinstance(result, Provided)}
             kept = [self.wheelhouse.root / str(d.filename) for d in decisions if not providers[d.name] and d.filename]
             return self._try(target, wanted, kept, phase) if wanted else {}
@@ -194,6 +225,11 @@ class Tasks:
         )
 
 
+def _requirements(wheel: Path) -> list[str]:
+    """What a wheel says that it needs."""
+    return fields_of(metadata_of(wheel)).get("requires_dist", [])
+
+
 def _proved(provided: Provided) -> Provided:
     """The same, if the loader found nothing wrong. Raises `JobError`."""
     for verdict in provided.verdicts:
@@ -202,7 +238,7 @@ def _proved(provided: Provided) -> Provided:
                 f"{provided.path.name} would not load on {verdict.target}: {verdict.problems[0]}",
                 hint=None if provided.build else "build it from source with --no-binary, or set --musl-floor",
                 tail="\n".join(verdict.problems),
-                kind="not-loadable",
+                kind="would-not-load",
             )
     return provided
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NOT_AGAIN = ("", "time-out", "build-wants-network", "disk-full", "missing-library", "integrity")
+NOT_AGAIN = ("", "time-out", "build-wants-network", "disk-full", "missing-library", "hash-mismatch")
 
 
 @dataclass

@@ -397,6 +397,89 @@ def test_what_was_built_imports_though_something_else_failed(world: World) -> No
     assert [wanted for _, wanted, _ in world.imported] == [[f"demo-1.0-{own_abi(AMD312)}.whl"]]
 
 
+# what is blocked
+
+
+def offer_needing(world: World, name: str, *requires: str) -> None:
+    world.offer_wheel(make_wheel(world.folder, name=name, requires=requires), name)
+
+
+def statuses(report: Report, target: Target = AMD312) -> dict[str, str]:
+    return {row.name: str(row.status) for row in report.rows if row.target == target}
+
+
+def test_what_needs_something_that_failed_is_blocked_and_nothing_else(world: World) -> None:
+    world.offer_sdist("broken")
+    offer_needing(world, "user", "Broken>=1")
+    offer_needing(world, "users-user", "user")
+    offer_needing(world, "other", "broken; extra == 'more'", "broken; platform_machine == 'riscv64'")
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    report = world.build(**WITH_IMPORTS)
+    assert statuses(report) == {"broken": "failed", "user": "blocked", "users-user": "blocked", "other": "ready"}
+    blocked = of(report, AMD312, "users-user")
+    assert (blocked.blocked_by, blocked.kind, blocked.hint) == (("broken",), "blocked", "")
+    assert blocked.message == "blocked by broken; the wheel is kept, and taken in when that is there"
+    assert [wanted for _, wanted, _ in world.imported] == [[f"other-1.0-{ANY}.whl"]]
+    assert world.wheels() == [f"other-1.0-{ANY}.whl"]
+    assert len(report.failed) == 3
+
+
+def test_what_was_blocked_is_taken_in_once_the_cause_is_gone(world: World) -> None:
+    world.offer_sdist("broken")
+    offer_needing(world, "user", "broken")
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    world.build()
+    world.engine.fails = lambda _: None
+    report = world.build(**WITH_IMPORTS)
+    assert statuses(report) == {"broken": "ready", "user": "ready"}
+
+
+def test_what_is_impossible_blocks_too(world: World) -> None:
+    world.offer_wheel(make_wheel(world.folder, name="elsewhere", tag="cp312-cp312-win32"), "elsewhere")
+    offer_needing(world, "user", "elsewhere")
+    assert statuses(world.build()) == {"elsewhere": "impossible", "user": "blocked"}
+
+
+def test_what_does_not_import_blocks_what_needs_it(world: World) -> None:
+    """Whatever that says itself: without what it needs, it does not import either."""
+    offer_needing(world, "base")
+    offer_needing(world, "user", "base")
+    for name in ("base", "user"):
+        world.import_problems[(name, AMD312)] = f"ImportError: {name}"
+    report = world.build(**WITH_IMPORTS)
+    assert statuses(report) == {"base": "failed", "user": "blocked"}
+    assert of(report, AMD312, "base").message == "ImportError: base"
+    assert world.wheels() == []
+
+
+def test_a_wheel_that_is_blocked_on_one_target_serves_the_others(world: World) -> None:
+    world.offer_sdist("broken")
+    offer_needing(world, "user", "broken")
+
+    def fails(work: Work) -> None:
+        if work.target == ARM312:
+            raise JobError("no")
+
+    world.engine.fails = fails
+    report = world.build(AMD312, ARM312, **WITH_IMPORTS)
+    assert statuses(report) == {"broken": "ready", "user": "ready"}
+    assert statuses(report, ARM312) == {"broken": "failed", "user": "blocked"}
+    assert f"user-1.0-{ANY}.whl" in world.wheels()
+    (user,) = (wheel for wheel in world.house().wheels() if wheel.name == "user")
+    assert {verdict.target for verdict in user.verdicts} == {str(AMD312)}
+
+
+def test_what_was_in_the_wheelhouse_stays_though_what_it_needs_fails(world: World) -> None:
+    world.offer_sdist("broken")
+    offer_needing(world, "user", "broken")
+    world.build()
+    world.offers.pop("broken")
+    world.offer_sdist("broken", {**c_extension("broken"), "new.txt": "another source"})
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    assert statuses(world.build()) == {"broken": "failed", "user": "ready"}
+    assert len(world.wheels()) == 2
+
+
 def test_without_alpine_the_loaders_word_counts_and_it_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.offer_sdist()
     monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: NoAlpine(reason="no docker"))

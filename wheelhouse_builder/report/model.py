@@ -53,6 +53,7 @@ class Row:
     log: Path | None = None
     tail: str = ""  # the decisive last lines of that log
     kind: str = ""  # the class of the failure, empty where it is not known
+    blocked_by: tuple[NormalizedName, ...] = ()  # what it needs and is not there
 
 
 class ChangeKind(StrEnum):

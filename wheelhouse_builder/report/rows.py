@@ -13,14 +13,16 @@ from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.tasks import Ended, Provided, Tasks, verdicts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from wheelhouse_builder.admission import Admitted
+    from packaging.utils import NormalizedName
+
+    from wheelhouse_builder.admission import Admission
     from wheelhouse_builder.verify.verdict import Verdict
     from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
-def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted, seconds: Mapping[str, float]) -> Row:
+def make_row(decision: Decision, tasks: Tasks, ended: Ended, admission: Admission, seconds: Mapping[str, float]) -> Row:
     """The row of one decision. `seconds` is the wall time of each task."""
     provider = tasks.provider(decision)
     if decision.action is Action.IMPOSSIBLE:
@@ -31,7 +33,9 @@ def make_row(decision: Decision, tasks: Tasks, ended: Ended, admitted: Admitted,
     if isinstance(result, WhbError):
         return _failed(decision, result, seconds.get(provider))
     assert isinstance(result, Provided)
-    stored = admitted.get(provider)
+    if lacking := admission.blocked[decision.target].get(decision.name):
+        return _blocked(decision, lacking, seconds.get(provider))
+    stored = admission.wheels.get(provider)
     if stored is None:
         return _unproved(decision, verdicts_of(result, decision.target, ended), seconds.get(provider))
     if isinstance(stored, WhbError):
@@ -82,6 +86,12 @@ def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:
     )
 
 
+def _blocked(decision: Decision, lacking: Sequence[NormalizedName], seconds: float | None) -> Row:
+    """A wheel that nobody can use yet. What it lacks has a row of its own, which says why."""
+    message = f"blocked by {', '.join(lacking)}; the wheel is kept, and taken in when that is there"
+    return _row(decision, Status.BLOCKED, seconds=seconds, message=message, kind="blocked", blocked_by=tuple(lacking))
+
+
 def _unproved(decision: Decision, verdicts: tuple[Verdict, ...], seconds: float | None) -> Row:
     """A wheel that was had but does not load or import, here or (abi3, pure) on another target."""
     problems = [problem for verdict in verdicts for problem in verdict.problems]
@@ -93,7 +103,7 @@ def _unproved(decision: Decision, verdicts: tuple[Verdict, ...], seconds: float 
         message=problems[0] if problems else "the same wheel fails on another target of this run",
         hint="the wheel is not published",
         tail="\n".join(problems),
-        kind="not-loadable",
+        kind="would-not-load",
     )
 
 

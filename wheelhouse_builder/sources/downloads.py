@@ -104,7 +104,7 @@ class Downloads:
             raise DownloadError(
                 f"{redact(file.url)} is not what the lock promises: sha256 {got} instead of {file.sha256}",
                 hint="the file was changed on the index or on the way; resolve again if the change is to be trusted",
-                kind="integrity",
+                kind="hash-mismatch",
             )
         part.complete()
 
@@ -164,7 +164,8 @@ class Downloads:
             if file.size is not None and part.size > file.size:
                 part.restart()
                 raise DownloadError(
-                    f"{redact(file.url)} is larger than the {file.size} bytes that the lock promises", kind="integrity"
+                    f"{redact(file.url)} is larger than the {file.size} bytes that the lock promises",
+                    kind="hash-mismatch",
                 )
 
     def _auth(self, url: str) -> tuple[str, str] | None:

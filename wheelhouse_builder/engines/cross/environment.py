@@ -17,6 +17,7 @@ import uv
 from wheelhouse_builder.engines.cross.sandbox import Sandbox, sandbox
 from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.process import Canceller, base_environment, network_environment, run
+from wheelhouse_builder.resolve.uv import is_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,5 +104,8 @@ class BuildEnvironment:
             run([uv.find_uv_bin(), *arguments], env=environment, log=self.log, canceller=self.canceller, what="uv")
         except JobError as error:
             raise JobError(
-                f"the build requirements cannot be installed ({error.message})", log=error.log, tail=error.tail
+                f"the build requirements cannot be installed ({error.message})",
+                log=error.log,
+                tail=error.tail,
+                kind="network" if is_unreachable(error.tail) else error.kind,
             ) from error
