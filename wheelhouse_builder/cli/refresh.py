@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cli.options import PLANNING, add_settings
@@ -9,6 +11,7 @@ from wheelhouse_builder.cli.plan import require_input
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.cli.console import Console
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
-    add_settings(parser, (name for name in PLANNING if name != "upgrade"))
+    add_settings(parser, (*(name for name in PLANNING if name != "upgrade"), "refresh.report"))
 
 
 def execute(invocation: Invocation) -> int:
@@ -29,15 +32,21 @@ def execute(invocation: Invocation) -> int:
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.refresh import refresh
 
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress(console) as listener:
-        report = refresh(settings, listener=listener, canceller=invocation.canceller)
+        report, files = refresh(
+            settings,
+            listener=listener,
+            canceller=invocation.canceller,
+            summary=Path(summary) if summary else None,
+        )
     show(report, console, [row for row in report.rows if row.action is not Action.REUSE])
-    _tell(report, console)
+    _tell(report, files, console)
     return 1 if report.failed else 0
 
 
-def _tell(report: Report, console: Console) -> None:
-    """What became of the index."""
+def _tell(report: Report, files: Sequence[Path], console: Console) -> None:
+    """What became of the index, and where all of it is told."""
     from wheelhouse_builder.cli.build import from_here
 
     for retired in report.retired:
@@ -47,3 +56,4 @@ def _tell(report: Report, console: Console) -> None:
     else:
         news = "published" if report.changed else "unchanged"
         console.say(f"{from_here(report.wheelhouse)}: generation {report.generation}, {news}")
+    console.say(f"report: {from_here(files[0])}")
