@@ -19,7 +19,7 @@ STOREYS = (
     {"__main__"},
     {"cli", "backend"},
     {"wrapper", "refresh"},
-    {"run", "server", "remote"},
+    {"run", "reporting", "server", "remote"},
     {"report"},
     {"admission"},
     {"tasks"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.cli.console import Console
+    from wheelhouse_builder.events import Listener
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.settings import Settings
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     add_settings(parser, PLANNING)
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write report.html, report.md and report.json there")
 
 
 def execute(invocation: Invocation) -> int:
@@ -30,14 +34,34 @@ def execute(invocation: Invocation) -> int:
     settings, console = invocation.settings, invocation.console
     require_input(settings)
     from wheelhouse_builder.cli.progress import progress
-    from wheelhouse_builder.run import build_run
 
     with progress(console) as listener:
-        report = build_run(settings, listener=listener, canceller=invocation.canceller)
+        report, files = _build(invocation, listener)
     show(report, console, report.rows)
     for line in next_steps(report, settings):
         console.say(line)
+    if files:
+        console.say(f"report: {from_here(files[0])}")
     return 1 if report.failed else 0
+
+
+def _build(invocation: Invocation, listener: Listener) -> tuple[Report, Sequence[Path]]:
+    """What the run came to, and the files that tell it, if some are asked for."""
+    from wheelhouse_builder.reporting import reported
+    from wheelhouse_builder.run import build_run
+
+    settings, folder = invocation.settings, invocation.options.report
+    run = partial(build_run, settings, listener=listener, canceller=invocation.canceller)
+    if folder is None:
+        return run(), ()
+    place = settings.wheelhouse
+    return reported(run, command="build", wheelhouse=place, folder=folder, listener=listener, summary=step_summary())
+
+
+def step_summary() -> Path | None:
+    """The file whose text GitHub shows with the step that runs."""
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(named) if named else None
 
 
 def show(report: Report, console: Console, rows: Sequence[Row]) -> None:

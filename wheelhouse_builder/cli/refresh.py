@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cli.options import PLANNING, add_settings
@@ -12,6 +10,7 @@ from wheelhouse_builder.cli.plan import require_input
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from wheelhouse_builder.cli import Invocation
     from wheelhouse_builder.cli.console import Console
@@ -27,19 +26,13 @@ def execute(invocation: Invocation) -> int:
     """Refresh; 1 if something is not there at the end."""
     settings, console = invocation.settings, invocation.console
     require_input(settings)
-    from wheelhouse_builder.cli.build import show
+    from wheelhouse_builder.cli.build import show, step_summary
     from wheelhouse_builder.cli.progress import progress
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.refresh import refresh
 
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress(console) as listener:
-        report, files = refresh(
-            settings,
-            listener=listener,
-            canceller=invocation.canceller,
-            summary=Path(summary) if summary else None,
-        )
+        report, files = refresh(settings, listener=listener, canceller=invocation.canceller, summary=step_summary())
     show(report, console, [row for row in report.rows if row.action is not Action.REUSE])
     _tell(report, files, console)
     return 1 if report.failed else 0

@@ -1,0 +1,75 @@
+"""A run that leaves reports, also when it could not begin: then they say why, and that the wheelhouse is as it was."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.errors import Cancelled, MachineError, UsageError, WhbError
+from wheelhouse_builder.events import Level, Note
+from wheelhouse_builder.history.model import RunOutcome, RunRecord
+from wheelhouse_builder.history.store import History
+from wheelhouse_builder.report.model import Report
+from wheelhouse_builder.report.write import write_reports
+from wheelhouse_builder.wheelhouse.generations import current
+from wheelhouse_builder.wheelhouse.store import Wheelhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wheelhouse_builder.events import Listener
+
+
+def reported(
+    run: Callable[[], Report], *, command: str, wheelhouse: Path, folder: Path, listener: Listener, summary: Path | None
+) -> tuple[Report, tuple[Path, ...]]:
+    """What a run came to, and the files in `folder` that tell it; `summary` is a file that the report is added to.
+
+    What `run` raises is raised on, after reports that say so: an old one must not look like today's. Of `UsageError`
+    and `Cancelled` there are none. Raises `MachineError` where the reports cannot be written.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    try:
+        report = run()
+    except (UsageError, Cancelled):
+        raise
+    except WhbError as error:
+        report = _failed(error, command, Wheelhouse(wheelhouse), started, time.monotonic() - clock)
+        _remember(report, error, Wheelhouse(wheelhouse), listener)
+        try:
+            write_reports(folder, report, summary=summary)
+        except MachineError as second:  # the first error says more
+            listener(Note(text=second.message, level=Level.WARNING))
+        raise
+    return report, write_reports(folder, report, summary=summary)
+
+
+def _failed(error: WhbError, command: str, wheelhouse: Wheelhouse, started: datetime, seconds: float) -> Report:
+    generation = current(wheelhouse)
+    return Report(
+        rows=(),
+        wheelhouse=wheelhouse.root,
+        generation=generation.number if generation else None,
+        changed=False,
+        seconds=seconds,
+        command=command,
+        started=started,
+        error=error,
+    )
+
+
+def _remember(report: Report, error: WhbError, wheelhouse: Wheelhouse, listener: Listener) -> None:
+    """Note such a run in the history of a wheelhouse that is there."""
+    if report.started is None or not wheelhouse.state.is_dir():
+        return
+    record = RunRecord(
+        command=report.command,
+        started=report.started,
+        seconds=report.seconds,
+        outcome=RunOutcome.FAILED,
+        generation=report.generation,
+        message=error.message,
+    )
+    History(wheelhouse.history, listener).end_run(record)
