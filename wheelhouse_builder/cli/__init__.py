@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "resolve, plan, build what is missing, repair, verify, publish",
     "plan": "the same, up to the plan: what would happen, and why",
     "refresh": "the scheduled job: resolve again, build what is new, publish, retire what nothing needs",
+    "init": "write a settings file, and what runs `whb refresh` every night",
     "verify": "check that wheels load on their targets",
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",
