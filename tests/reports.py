@@ -43,7 +43,7 @@ def row(name: str = "demo", target: Target = ARM, status: Status = Status.READY,
         "status": status,
         "filename": f"{name}-1.0-{target.interpreter}-{target}.whl" if ready else None,
         "size": 400_000 if ready else None,
-        "engine": "cross" if ready else None,
+        "strategy": Strategy.CROSS if ready else None,
         "seconds": 12.0,
         "verdicts": _verdicts(target) if ready else (),
     }
@@ -138,7 +138,7 @@ def night(packages: int = 30) -> Report:
         for target in TARGETS
     ]
     blocked = [
-        row("bonsai", target, Status.BLOCKED, message="blocked by python-ldap", seconds=None) for target in TARGETS
+        row("bonsai", target, Status.BLOCKED, kind="blocked", message="blocked by python-ldap") for target in TARGETS
     ]
     nothing = row(
         "tensorflow",
@@ -166,7 +166,7 @@ def _common(number: int) -> dict[str, object]:
     return {
         "action": action,
         "seconds": 3.0 * number if built else None if action is Action.REUSE else 0.3,
-        "engine": "cross" if built else None,
+        "strategy": Strategy.CROSS if built else None,
     }
 
 

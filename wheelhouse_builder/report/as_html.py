@@ -97,7 +97,9 @@ def _failures(story: Story) -> Iterator[Markup]:
 def _failure(failure: Failure, targets: str, *, place: str | None) -> Markup:
     regressed = failure.regressed
     badges = [tag("span", "regressed", class_="badge red")] if regressed else []
-    badges += [tag("span", word, class_="badge plain") for word in (failure.status, failure.kind) if word]
+    badges += [
+        tag("span", word, class_="badge plain") for word in dict.fromkeys((failure.status, failure.kind)) if word
+    ]
     facts = [("Targets", targets)]
     if regressed and regressed.good:
         facts.append(("Was there", f"on {regressed.good:%Y-%m-%d}{_as_version(regressed.before, failure.version)}"))
@@ -188,7 +190,7 @@ def _cell(row: Row | None) -> Markup:
         return tag("td", tag("span", "not asked for", class_="heard"), class_="none")
     word = did(row)
     if row.status is not Status.READY:
-        more = text(" ", tag("small", row.kind)) if row.kind else text()
+        more = text(" ", tag("small", row.kind)) if row.kind not in ("", word) else text()
         return tag("td", tag("a", word, href=f"#{_place(row.name)}"), more, class_=word)
     small = " ".join(filter(None, (row.strategy if word == "built" else "", _unproved(row))))
     return tag("td", word, *((" ", tag("small", small)) if small else ()), class_=word)

@@ -85,13 +85,16 @@ def _failures(story: Story) -> list[str]:
 
 
 def _failure_line(failure: Failure) -> str:
-    words = " · ".join(filter(None, ("regressed" if failure.regressed else "", failure.status, failure.kind)))
-    return f"- **{_escaped(failure.title)}** ({words}): {_escaped(failure.message)}"
+    return f"- **{_escaped(failure.title)}** ({_words(failure)}): {_escaped(failure.message)}"
+
+
+def _words(failure: Failure) -> str:
+    regressed = "regressed" if failure.regressed else ""
+    return " · ".join(filter(None, dict.fromkeys((regressed, failure.status, failure.kind))))
 
 
 def _failure(failure: Failure, targets: str) -> Iterator[str]:
-    words = ("regressed" if failure.regressed else "", failure.status, failure.kind)
-    yield f"### {_escaped(failure.title)} — {' · '.join(filter(None, words))}"
+    yield f"### {_escaped(failure.title)} — {_words(failure)}"
     yield ""
     yield f"{_escaped(failure.message)}  "
     if failure.hint:
@@ -154,7 +157,7 @@ def _cell(row: Row | None) -> str:
     if row is None:
         return DASH
     word = did(row)
-    more = f" {row.kind}" if row.status is not Status.READY and row.kind else ""
+    more = f" {row.kind}" if row.status is not Status.READY and row.kind not in ("", word) else ""
     return f"{_MARKS[word]} {word}{more}"
 
 
