@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,13 +61,16 @@ def test_whatever_shapes_the_lock_asks_again(
 ) -> None:
     options = ResolveOptions(cache=tmp_path / "cache")
     other = ResolveOptions(cache=tmp_path / "cache", format_control=FormatControl.parse(no_binary=["cffi"]))
+    aged = [ResolveOptions(cache=tmp_path / "cache", min_age=timedelta(days=days)) for days in (3, 4)]
     lock_for(ask(tmp_path, "cffi"), TARGET, options, upgrade=False)
     lock_for(ask(tmp_path, "bcrypt"), TARGET, options, upgrade=False)
     lock_for(ask(tmp_path, "cffi"), Target.parse("cp313-musllinux_1_2_aarch64"), options, upgrade=False)
     lock_for(ask(tmp_path, "cffi"), TARGET, other, upgrade=False)
+    for old_enough in aged:
+        lock_for(ask(tmp_path, "cffi"), TARGET, old_enough, upgrade=False)
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine/simple")
     lock_for(ask(tmp_path, "cffi"), TARGET, options, upgrade=False)
-    assert len(resolved) == 5
+    assert len(resolved) == 7
 
 
 def test_a_damaged_lock_is_resolved_again(tmp_path: Path, resolved: list[Target]) -> None:

@@ -62,7 +62,7 @@ def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: tim
         if wheel.sha256 not in elsewhere and (why := _superseded(wheel, shown, had))
     }
     for wheel in idle:
-        last = min(uses.get(wheel.filename, moment), moment)
+        last = uses.get(wheel.filename, moment)
         if wheel.filename not in reasons and moment - last >= after:
             reasons[wheel.filename] = f"no target has asked for it since {last:%Y-%m-%d}"
     retire(wheelhouse.records, reasons, moment)
