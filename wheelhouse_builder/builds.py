@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
-
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +47,11 @@ class Build:
     native: bool  # the source holds native code
     native_tools: str | None = None  # what ran natively in a container of another architecture
     project_key: str | None = None  # of a project that builds by our wrapper: what that finds the wheel by
+
+    @property
+    def rung(self) -> Strategy | None:
+        """The strategy; None for what a whb without a ladder built in a container."""
+        return next((known for known in Strategy if known in (self.strategy, self.engine)), None)
 
 
 def build_key(request_key: str, build_lock: str) -> str:
@@ -101,11 +105,6 @@ class Builds:
             return wheel
         (folder / _RECORD).unlink(missing_ok=True)
         return None
-
-    def seconds(self) -> dict[str, float]:
-        """How long the last build of each package took."""
-        builds = sorted(self.all(), key=lambda build: (self._root / build.request_key / _RECORD).stat().st_mtime)
-        return {parse_wheel_filename(build.filename)[0]: build.seconds for build in builds}
 
     def lock(self, key: str) -> str | None:
         """The build requirements of an earlier build with this request key."""

@@ -109,10 +109,8 @@ class Pipeline:
 
     def _climb(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         """Try one rung after the other until one gives the wheel, or the failure is one of every rung."""
-        winner = self.winner(job.source.name, job.target)
-        rungs = ordered(self.ladder.rungs(job.source, job.target), winner)
         failures: list[tuple[Strategy, WhbError]] = []
-        for rung in rungs:
+        for rung in self._rungs(job):
             if failures:
                 self._turn(job, *failures[-1], rung.engine.strategy)
             try:
@@ -122,6 +120,15 @@ class Pipeline:
                 if not goes_on(error):
                     break
         raise together(failures)
+
+    def first(self, job: Job) -> Strategy | None:
+        """The rung that a job tries first; None if there is none. Raises `MachineError` like `request_keys`."""
+        return next((rung.engine.strategy for rung in self._rungs(job)), None)
+
+    def _rungs(self, job: Job) -> list[Rung]:
+        """What a job tries, in this order."""
+        winner = self.winner(job.source.name, job.target)
+        return ordered(self.ladder.rungs(job.source, job.target), winner)
 
     def _turn(self, job: Job, failed: Strategy, error: WhbError, following: Strategy) -> None:
         """Tell that the next rung is tried, with a log of its own: a diagnosis reads no other."""

@@ -31,8 +31,8 @@ def refresh(
     """
 
     def run() -> Report:
-        report = build_run(replace(settings, upgrade=True), listener=listener, canceller=canceller, tidies=True)
-        return replace(report, command=COMMAND)
+        upgrading = replace(settings, upgrade=True)
+        return build_run(upgrading, listener=listener, canceller=canceller, command=COMMAND, tidies=True)
 
     return reported(
         run,

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.admission import admit_all
+from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
+from wheelhouse_builder.history.estimates import Estimates, Sample
+from wheelhouse_builder.history.logs import prune_logs
 from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
 from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
-from wheelhouse_builder.plan import Action, Plan, make_plan
+from wheelhouse_builder.plan import Action, Plan, make_plan, with_estimates
 from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.model import Report, Retired, Row, Status
+from wheelhouse_builder.report.past import past_row, run_record
 from wheelhouse_builder.report.rows import make_row
 from wheelhouse_builder.report.spans import Recorder
 from wheelhouse_builder.requirements.format_control import FormatControl
@@ -55,8 +59,11 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from wheelhouse_builder.artifact import SourceTree
+    from wheelhouse_builder.builds import Build
     from wheelhouse_builder.engines.base import Engine
     from wheelhouse_builder.events import Listener
+    from wheelhouse_builder.history.estimates import Estimate
+    from wheelhouse_builder.plan import Job
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
@@ -74,13 +81,16 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
     return run.plan(run.select())
 
 
-def build_run(settings: Settings, *, listener: Listener, canceller: Canceller, tidies: bool = False) -> Report:
+def build_run(
+    settings: Settings, *, listener: Listener, canceller: Canceller, command: str = "build", tidies: bool = False
+) -> Report:
     """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
 
+    Reports and the history name the run after the `command`.
     `tidies`: wheels that nothing needs leave the index, and files that are past their grace go, as `[refresh]` says.
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
-    run = _Run.of(settings, listener, canceller)
+    run = _Run.of(settings, listener, canceller, command=command)
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return run.build(selections, tidies=tidies)
@@ -111,9 +121,18 @@ class _Run:
     recorder: Recorder
     canceller: Canceller
     started: datetime
+    command: str
 
     @classmethod
-    def of(cls, settings: Settings, listener: Listener, canceller: Canceller, *, builds: bool = True) -> _Run:
+    def of(
+        cls,
+        settings: Settings,
+        listener: Listener,
+        canceller: Canceller,
+        *,
+        command: str = "build",
+        builds: bool = True,
+    ) -> _Run:
         started, recorder = datetime.now(UTC), Recorder(listener)
         check_tables(settings.package_tables)
         requirements = with_members(
@@ -143,6 +162,7 @@ class _Run:
             recorder=recorder,
             canceller=canceller,
             started=started,
+            command=command,
         )
 
     # plan
@@ -153,7 +173,13 @@ class _Run:
         marks = self.wheelhouse.records.marks()
         quarantined = {name: mark.reason for name, mark in marks.items() if mark.status is ProjectStatus.QUARANTINED}
         stored, cached = self.wheelhouse.wheels(), self.pipeline.builds.all()
-        return make_plan(selections, stored, cached, cache(self.pipeline.request_keys), quarantined)
+        plan = make_plan(selections, stored, cached, cache(self.pipeline.request_keys), quarantined)
+        estimates = Estimates(_samples(self.history, cached))
+
+        def likely(job: Job) -> Estimate | None:
+            return estimates.of(job.source.name, str(job.target), self.pipeline.first(job))
+
+        return with_estimates(plan, likely)
 
     def select(self) -> Mapping[Target, list[Selection]]:
         """What the lock of each target offers, after resolving where no earlier lock fits."""
@@ -220,17 +246,30 @@ class _Run:
         rows = tuple(make_row(decision, tasks, ended, admitted, seconds) for decision in plan.decisions)
         published, gone = self._publish(rows, _complete(plan.targets, rows) if locks else {}, tidies=tidies)
         generation = published or current(self.wheelhouse)
-        return Report(
+        report = Report(
             rows=rows,
             wheelhouse=self.settings.wheelhouse,
             generation=generation.number if generation else None,
             changed=published is not None,
             seconds=self.recorder.elapsed,
+            command=self.command,
             started=self.started,
             spans=self.recorder.spans(),
             warnings=tuple(self.recorder.warnings),
             retired=tuple(Retired(filename=name, reason=why) for name, why in sorted(gone.reasons.items())),
         )
+        self._remember(report)
+        return report
+
+    # the history
+
+    def _remember(self, report: Report) -> None:
+        """Note what the run came to, and forget what is older than the last runs."""
+        self.history.end_run(run_record(report, self.started), [past_row(row) for row in report.rows])
+        self.history.prune()
+        if since := self.history.since():
+            with suppress(OSError):  # they go the next time
+                prune_logs(self.wheelhouse.attempt_log_folder, self.history.logs(), since)
 
     def _publish(
         self, rows: Iterable[Row], complete: Mapping[Target, list[str]], *, tidies: bool
@@ -245,6 +284,17 @@ class _Run:
         if tidies:
             remove(house, find_garbage(house, keep=refresh.keep_generations, grace=refresh.grace))
         return published, gone
+
+
+def _samples(history: History, builds: Iterable[Build]) -> Iterator[Sample]:
+    """What builds took: for this wheelhouse, and of packages that are new to it for any other of this machine."""
+    known = history.samples()
+    names = {sample.name for sample in known}
+    for build in builds:
+        name = parse_wheel_name(build.filename)[0]
+        if build.rung and name not in names:
+            yield Sample(name=name, target=build.built_for, strategy=build.rung, seconds=build.seconds)
+    yield from known
 
 
 def _counting_from(history: History, started: datetime, recorder: Recorder) -> datetime:

@@ -54,6 +54,7 @@ Ended = Mapping[str, Result | WhbError]  # by the id of the task
 Blocked = Mapping["NormalizedName", tuple["NormalizedName", ...]]  # what is blocked, and by what
 
 _SECONDS_TO_BUILD = 60.0  # when nothing is known
+_SECONDS_TO_REUSE = 1.0  # what was built before: to hash it, and to look at it as a loader would
 _SECONDS_TO_IMPORT = 1.0  # a wheel, in Alpine
 
 
@@ -70,7 +71,7 @@ class Tasks:
 
     def all(self) -> list[Task[Result]]:
         """Every task, with what it waits for."""
-        known = self.pipeline.builds.seconds()
+        building = self.plan.building()
         fetches: dict[Wheel, list[Target]] = defaultdict(list)
         unproved: dict[str, list[Target]] = defaultdict(list)
         for decision in self.plan.decisions:
@@ -81,7 +82,7 @@ class Tasks:
         return [
             *(self._fetch(wheel, targets) for wheel, targets in fetches.items()),
             *(self._check(filename, targets) for filename, targets in unproved.items()),
-            *(self._job(job, known) for job in self.plan.jobs),
+            *(self._job(job, builds=job.id in building) for job in self.plan.jobs),
             *filter(None, map(self._imports, self.plan.targets)),
         ]
 
@@ -156,19 +157,19 @@ class Tasks:
 
         return Task(id=f"check-{filename}", title=f"check {filename}", run=check)
 
-    def _job(self, job: Job, known: Mapping[str, float]) -> Task[Result]:
+    def _job(self, job: Job, *, builds: bool) -> Task[Result]:
         def build(phase: Callable[[str], None], _: Ended) -> Provided:
             done, path = self.pipeline.run(job, phase)
             return _proved(Provided(path=path, verdicts=self._loader(path, [job.target], done.native), build=done))
 
-        builds = any(decision.job == job.id and decision.action is Action.BUILD for decision in self.plan.decisions)
+        likely = job.estimate.seconds if job.estimate else None
         return Task(
             id=job.id,
             title=f"{'build' if builds else 'reuse'} {job.title}",
             run=build,
             after=job.after,
-            seconds=known.get(job.source.name, _SECONDS_TO_BUILD) if builds else 1.0,
-            guessed=builds and job.source.name not in known,
+            seconds=(_SECONDS_TO_BUILD if likely is None else likely) if builds else _SECONDS_TO_REUSE,
+            guessed=builds and likely is None,
             log=self.pipeline.log(job),
         )
 

@@ -48,7 +48,6 @@ def test_what_was_added_is_there(tmp_path: Path, builds: Builds) -> None:
     assert sha256_of(path) == build.sha256
     assert builds.lock("k1") == "setuptools==80\n"
     assert builds.lock("k2") is None
-    assert builds.seconds() == {"demo": 1.5}
 
 
 def test_a_changed_wheel_is_no_build_any_more(tmp_path: Path, builds: Builds) -> None:

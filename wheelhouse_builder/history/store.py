@@ -182,6 +182,16 @@ class History:
         values = (-1 if limit is None else limit,)
         return self._read(lambda connection: tuple(map(_run, connection.execute(query, values))), ())
 
+    def since(self) -> datetime | None:
+        """When the oldest of the runs that are remembered started, if older ones were forgotten."""
+        query = "SELECT number, started FROM runs ORDER BY number LIMIT 1"
+
+        def read(connection: sqlite3.Connection) -> datetime | None:
+            row = connection.execute(query).fetchone()
+            return datetime.fromisoformat(row["started"]) if row and row["number"] > 1 else None
+
+        return self._read(read, None)
+
     def prune(self, keep_runs: int = KEEP_RUNS) -> None:
         """Forget what is older than the last runs, but for the newest attempts of each kind: estimates need them."""
         oldest = "SELECT number, started FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"

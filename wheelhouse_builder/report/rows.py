@@ -50,9 +50,7 @@ def strategy_of(provided: Provided) -> Strategy | None:
         return Strategy.WHEELHOUSE
     if all(tag.platform == "any" for tag in parse_wheel_name(provided.path.name)[-1]):
         return Strategy.PURE
-    if build is None:
-        return Strategy.UPSTREAM
-    return next((known for known in Strategy if known in (build.strategy, build.engine)), None)
+    return build.rung if build else Strategy.UPSTREAM
 
 
 def _ready(decision: Decision, stored: StoredWheel, strategy: Strategy | None, seconds: float | None) -> Row:

@@ -1,0 +1,40 @@
+"""From the report of a run to what the history remembers of it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wheelhouse_builder.history.model import PastRow, RunOutcome, RunRecord
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wheelhouse_builder.report.model import Report, Row
+
+
+def run_record(report: Report, started: datetime) -> RunRecord:
+    """The run as a whole."""
+    return RunRecord(
+        command=report.command,
+        started=started,
+        seconds=report.seconds,
+        outcome=RunOutcome.CHANGED if report.changed else RunOutcome.UNCHANGED,
+        generation=report.generation,
+    )
+
+
+def past_row(row: Row) -> PastRow:
+    """What it came to for one package and one target."""
+    return PastRow(
+        name=row.name,
+        version=str(row.version) if row.version else None,
+        target=str(row.target),
+        status=row.status,
+        action=row.action,
+        strategy=row.strategy,
+        filename=row.filename,
+        size=row.size,
+        seconds=row.seconds,
+        message=row.message,
+        kind=row.kind,
+    )
