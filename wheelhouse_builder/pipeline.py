@@ -15,14 +15,17 @@ from packaging.utils import parse_wheel_filename
 from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
 from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
 from wheelhouse_builder.diagnose.diagnosis import diagnose
+from wheelhouse_builder.diagnose.rules import rules
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.ladder import Ladder, goes_on, ordered, together
 from wheelhouse_builder.errors import DownloadError, JobError, MachineError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
+from wheelhouse_builder.history.known import KnownFailure
 from wheelhouse_builder.history.recording import Built, inputs_of
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.plan import Job, best, built_from
+from wheelhouse_builder.process import limited
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.project.key import read_inputs
 from wheelhouse_builder.repair.musllinux import repair
@@ -40,9 +43,11 @@ if TYPE_CHECKING:
     from wheelhouse_builder.engines.base import Engine
     from wheelhouse_builder.engines.ladder import Rung
     from wheelhouse_builder.errors import WhbError
+    from wheelhouse_builder.history.known import KnownFailures
     from wheelhouse_builder.history.recording import Course, Recording
     from wheelhouse_builder.process import Canceller
     from wheelhouse_builder.project.key import Inputs
+    from wheelhouse_builder.schedule.limits import Limit
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.strategy import Strategy
     from wheelhouse_builder.target import Target
@@ -64,6 +69,8 @@ class Pipeline:
     musl_floor: str
     canceller: Canceller
     recording: Recording
+    limit: Callable[[NormalizedName, Strategy], Limit]  # how long a build of a project may take
+    known: KnownFailures | None = None  # what is not tried; None: everything is
     winner: Callable[[NormalizedName, Target], Strategy | None] = _unknown  # what built the project the last time
 
     def request_keys(self, source: Source, target: Target) -> tuple[str, ...]:
@@ -151,8 +158,14 @@ class Pipeline:
             strategy=rung.engine.strategy,
             log=self.log(job),
         ) as course:
+            limit = self.limit(source.name, rung.engine.strategy)
             try:
-                return self._run(job, rung, place, phase, course)
+                with limited(limit.seconds, limit.why):
+                    return self._run(job, rung, place, phase, course)
+            except KnownFailure as error:
+                course.is_attempt = False
+                error.everywhere = any(rule.everywhere for rule in rules() if rule.id == error.rule)
+                raise
             except JobError as error:
                 raise self._explained(error, job) from error
 
@@ -167,6 +180,8 @@ class Pipeline:
         def settled(build_lock: str) -> None:
             course.key = build_key("|".join(sorted(keys)), build_lock)
             course.inputs = self._inputs(job, rung.fingerprints[0], build_lock)
+            if self.known:
+                self.known.require_unknown(course.key, self.limit(job.source.name, engine.strategy).seconds)
 
         tree, epoch = self._source(job, place, phase)
         facts = _facts(tree, job.source, self.musl_floor)
@@ -308,7 +323,7 @@ class Pipeline:
             message, hint, tail = f"{message}: {diagnosis.cause}", diagnosis.remedy, diagnosis.text
         elif not diagnosis.known and error.hint is None:
             message, tail = f"{message}: {diagnosis.cause}", diagnosis.text
-        return JobError(
+        return type(error)(
             message,
             hint=hint.replace("[packages.NAME]", f"[packages.{job.source.name}]"),
             log=log,

@@ -19,6 +19,7 @@ from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
 from wheelhouse_builder.history.estimates import Estimates, Sample
+from wheelhouse_builder.history.known import KnownFailures
 from wheelhouse_builder.history.logs import prune_logs
 from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
@@ -40,6 +41,7 @@ from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, h
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions, yank_reason
 from wheelhouse_builder.resolve.withdrawn import lock_without
+from wheelhouse_builder.schedule.limits import limit_of
 from wheelhouse_builder.schedule.local import LocalExecutor, room_for
 from wheelhouse_builder.schedule.queue import run_tasks
 from wheelhouse_builder.sources.credentials import credentials_for
@@ -82,15 +84,22 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
 
 
 def build_run(
-    settings: Settings, *, listener: Listener, canceller: Canceller, command: str = "build", tidies: bool = False
+    settings: Settings,
+    *,
+    listener: Listener,
+    canceller: Canceller,
+    command: str = "build",
+    tidies: bool = False,
+    skips_known: bool = False,
 ) -> Report:
     """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
 
     Reports and the history name the run after the `command`.
     `tidies`: wheels that nothing needs leave the index, and files that are past their grace go, as `[refresh]` says.
+    `skips_known`: what failed with the same inputs is not tried again, for as long as `[refresh]` says.
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
-    run = _Run.of(settings, listener, canceller, command=command)
+    run = _Run.of(settings, listener, canceller, command=command, skips_known=skips_known)
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return run.build(selections, tidies=tidies)
@@ -132,6 +141,7 @@ class _Run:
         *,
         command: str = "build",
         builds: bool = True,
+        skips_known: bool = False,
     ) -> _Run:
         started, recorder = datetime.now(UTC), Recorder(listener)
         check_tables(settings.package_tables)
@@ -142,6 +152,8 @@ class _Run:
         requirements = replace(requirements, lines=(*requirements.lines, *limits))
         wheelhouse = Wheelhouse(settings.wheelhouse)
         history = History(wheelhouse.history, recorder)
+        logs = wheelhouse.attempt_log_folder
+        known = KnownFailures(history=history, logs=logs, now=started, expiry=settings.refresh.retry_after)
         resolving = ResolveOptions(
             cache=settings.cache,
             offline=settings.offline,
@@ -157,7 +169,9 @@ class _Run:
             requirements=requirements,
             wheelhouse=wheelhouse,
             history=history,
-            pipeline=_pipeline(settings, resolving, wheelhouse, history, builds=builds),
+            pipeline=_pipeline(
+                settings, resolving, wheelhouse, history, builds=builds, known=known if skips_known else None
+            ),
             resolving=resolving,
             recorder=recorder,
             canceller=canceller,
@@ -306,8 +320,16 @@ def _counting_from(history: History, started: datetime, recorder: Recorder) -> d
 
 
 def _pipeline(
-    settings: Settings, resolving: ResolveOptions, wheelhouse: Wheelhouse, history: History, *, builds: bool
+    settings: Settings,
+    resolving: ResolveOptions,
+    wheelhouse: Wheelhouse,
+    history: History,
+    *,
+    builds: bool,
+    known: KnownFailures | None,
 ) -> Pipeline:
+    cached = Builds(settings.cache)
+    estimates = cache(lambda: Estimates(_samples(history, cached.all())))
     downloads = Downloads(
         settings.cache,
         offline=settings.offline,
@@ -320,12 +342,16 @@ def _pipeline(
             engines=tuple(_engines(settings, resolving, downloads, builds=builds)), listener=resolving.listener
         ),
         downloads=downloads,
-        builds=Builds(settings.cache),
+        builds=cached,
         cache=settings.cache,
         logs=wheelhouse.logs,
         musl_floor=settings.musl_floor or DEFAULT_FLOOR,
         canceller=resolving.canceller,
         recording=Recording(history=history, logs=wheelhouse.attempt_log_folder),
+        known=known,
+        limit=lambda name, strategy: limit_of(
+            estimates().longest(name, strategy), settings.job_timeout.total_seconds()
+        ),
         winner=lambda name, target: history.winner(name, str(target)),
     )
 

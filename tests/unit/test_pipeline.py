@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,17 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests import engines
 from tests.engines import BUILD_LOCK, FakeEngine, abi3, as_sdist, pure, repair_nothing
 from tests.integration.projects import c_extension, sdist
 from wheelhouse_builder import pipeline as module
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.ladder import Ladder
-from wheelhouse_builder.errors import Cancelled, DownloadError, JobError, MachineError
+from wheelhouse_builder.errors import PASSING_KINDS, Cancelled, DownloadError, JobError, MachineError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.history.known import KnownFailure, KnownFailures
 from wheelhouse_builder.history.model import AttemptOutcome
 from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
@@ -30,13 +33,14 @@ from wheelhouse_builder.plan import Job
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.project.key import read_inputs
+from wheelhouse_builder.schedule.limits import Limit
 from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wheelhouse_builder.artifact import Source
     from wheelhouse_builder.engines.base import Work
@@ -76,7 +80,7 @@ def make_pipeline(tmp_path: Path, *engines: FakeEngine, wheelhouse: str = "wheel
         musl_floor=DEFAULT_FLOOR,
         canceller=canceller,
         recording=Recording(history=History(tmp_path / "history.sqlite"), logs=tmp_path / "attempts"),
-        **more,
+        **{"limit": lambda name, strategy: Limit(seconds=3600, why="its limit is 1 h"), **more},
     )
 
 
@@ -706,3 +710,147 @@ def test_the_same_inputs_have_the_same_key(tmp_path: Path, source: Source) -> No
     other, again, first = (attempt.key for attempt in pipeline.recording.history.attempts())
     assert first == again
     assert other not in (first, "")
+
+
+# time limits, and what is known to fail
+
+
+def keeps_failing(engine: FakeEngine, **how: Any) -> list[Work]:
+    """Let the engine fail, after its build requirements are known; the list of its tries."""
+    tries: list[Work] = []
+
+    def fails(work: Work) -> None:
+        tries.append(work)
+        with work.log.open("a") as log:
+            log.write("some words\n")
+        raise JobError("the build backend failed", hint="mend it", **how)
+
+    engine.fails = fails
+    return tries
+
+
+def watched(tmp_path: Path, *engines: FakeEngine, after: timedelta = timedelta(), **more: Any) -> Pipeline:
+    """The pipeline of a run so long after now that does not try what is known to fail."""
+    made = make_pipeline(tmp_path, *engines, **more)
+    now = datetime.now(UTC) + after
+    history, logs = made.recording.history, made.recording.logs
+    return replace(made, known=KnownFailures(history=history, logs=logs, now=now, expiry=timedelta(days=7)))
+
+
+def attempt(pipeline: Pipeline, source: Source) -> JobError:
+    with pytest.raises(JobError) as caught:
+        run(pipeline, job(pipeline, source))
+    return caught.value
+
+
+def test_a_build_has_its_limit(
+    tmp_path: Path, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[object] = []
+
+    @contextlib.contextmanager
+    def limited(seconds: float, why: str) -> Iterator[None]:
+        limits.append((seconds, why))
+        engine.fails = lambda _: limits.append("build")
+        yield
+        limits.append("end")
+
+    monkeypatch.setattr(module, "limited", limited)
+    asked: list[object] = []
+
+    def limit(*of: object) -> Limit:
+        asked.append(of)
+        return Limit(seconds=7, why="so")
+
+    pipeline = make_pipeline(tmp_path, engine, limit=limit)
+    run(pipeline, job(pipeline, source))
+    assert limits == [(7, "so"), "build", "end"]
+    assert set(asked) == {("demo", Strategy.CROSS)}
+
+
+def test_what_failed_with_the_same_inputs_is_not_tried_again(
+    tmp_path: Path, engine: FakeEngine, source: Source
+) -> None:
+    tries = keeps_failing(engine, kind="compiler")
+    first = attempt(watched(tmp_path, engine), source)
+    again = watched(tmp_path, engine, after=timedelta(days=6))
+    second = attempt(again, source)
+    assert len(tries) == 1
+    assert not isinstance(first, KnownFailure)
+    assert isinstance(second, KnownFailure)
+    today, week = (datetime.now(UTC) + timedelta(days=days) for days in (0, 7))
+    assert second.message == (
+        f"failed on {today:%Y-%m-%d} with the same inputs: {first.message}; tried again after {week:%Y-%m-%d}, when an "
+        "input changes, or with --retry"
+    )
+    assert (second.hint, second.kind, second.tail) == (first.hint, "compiler", first.tail)
+    assert second.log is not None
+    assert second.log.parent == again.recording.logs
+    assert len(again.recording.history.attempts()) == 1
+
+
+def test_it_is_tried_again_by_who_does_not_ask_and_after_a_time(
+    tmp_path: Path, engine: FakeEngine, source: Source
+) -> None:
+    tries = keeps_failing(engine, kind="compiler")
+    attempt(make_pipeline(tmp_path, engine), source)
+    attempt(make_pipeline(tmp_path, engine), source)
+    assert len(tries) == 2
+    attempt(watched(tmp_path, engine, after=timedelta(days=8)), source)
+    assert len(tries) == 3
+
+
+def test_it_is_tried_again_when_an_input_changes(
+    tmp_path: Path, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = keeps_failing(engine, kind="compiler")
+    attempt(watched(tmp_path, engine), source)
+    engine.revision = "2"
+    attempt(watched(tmp_path, engine), source)
+    assert len(tries) == 2
+    monkeypatch.setattr(engines, "BUILD_LOCK", "setuptools==81 --hash=sha256:00\n")
+    attempt(watched(tmp_path, engine), source)
+    assert len(tries) == 3
+
+
+@pytest.mark.parametrize("kind", sorted(PASSING_KINDS))
+def test_what_may_pass_is_no_knowledge(tmp_path: Path, engine: FakeEngine, source: Source, kind: str) -> None:
+    tries = keeps_failing(engine, kind=kind)
+    attempt(watched(tmp_path, engine), source)
+    attempt(watched(tmp_path, engine), source)
+    assert len(tries) == 2
+
+
+def test_what_took_too_long_is_tried_again_under_a_longer_limit(
+    tmp_path: Path, engine: FakeEngine, source: Source
+) -> None:
+    tries = keeps_failing(engine, kind="time-out")
+    limits = [0.0, 0.0, 3600.0]
+    for seconds in limits:
+        limit = Limit(seconds=seconds, why="")
+        attempt(watched(tmp_path, engine, limit=lambda *_, limit=limit: limit), source)
+    assert len(tries) == 2
+
+
+def test_what_is_known_of_one_engine_says_nothing_of_the_next(tmp_path: Path, source: Source) -> None:
+    first, second = FakeEngine(), FakeEngine(name="other", strategy=Strategy.NATIVE)
+    tries = keeps_failing(first, kind="compiler")
+    keeps_failing(second, kind="compiler")
+    attempt(watched(tmp_path, first, second), source)
+    second.fails = lambda _: None
+    second.revision = "2"
+    pipeline = watched(tmp_path, first, second)
+    assert run(pipeline, job(pipeline, source)).is_file()
+    assert len(tries) == 1
+
+
+def test_a_download_that_failed_is_still_one(
+    tmp_path: Path, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on by itself, so the job is not tried again for it (`schedule.retry`)."""
+
+    def fetch(*_: object) -> Path:
+        raise DownloadError("5 attempts", kind="network")
+
+    monkeypatch.setattr(Downloads, "fetch", fetch)
+    assert isinstance(attempt(make_pipeline(tmp_path, engine), source), DownloadError)
