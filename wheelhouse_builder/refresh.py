@@ -23,16 +23,24 @@ COMMAND = "refresh"
 
 
 def refresh(
-    settings: Settings, *, listener: Listener, canceller: Canceller, summary: Path | None = None
+    settings: Settings,
+    *,
+    listener: Listener,
+    canceller: Canceller,
+    retry: bool = False,
+    summary: Path | None = None,
 ) -> tuple[Report, tuple[Path, ...]]:
     """Bring the wheelhouse up to date with the index; what came of it, and the files that tell it.
 
+    What failed a short while ago with the same inputs is not tried again, unless with `retry`.
     Raises what `run.build_run` and `reporting.reported` raise.
     """
 
     def run() -> Report:
         upgrading = replace(settings, upgrade=True)
-        return build_run(upgrading, listener=listener, canceller=canceller, command=COMMAND, tidies=True)
+        return build_run(
+            upgrading, listener=listener, canceller=canceller, command=COMMAND, tidies=True, skips_known=not retry
+        )
 
     return reported(
         run,

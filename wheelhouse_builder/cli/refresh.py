@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     add_settings(parser, (*(name for name in PLANNING if name != "upgrade"), "refresh.report"))
+    parser.add_argument("--retry", action="store_true", help="try once more what failed with the same inputs")
 
 
 def execute(invocation: Invocation) -> int:
@@ -32,7 +33,13 @@ def execute(invocation: Invocation) -> int:
     from wheelhouse_builder.refresh import refresh
 
     with progress(console) as listener:
-        report, files = refresh(settings, listener=listener, canceller=invocation.canceller, summary=step_summary())
+        report, files = refresh(
+            settings,
+            listener=listener,
+            canceller=invocation.canceller,
+            retry=invocation.options.retry,
+            summary=step_summary(),
+        )
     show(report, console, [row for row in report.rows if row.action is not Action.REUSE])
     _tell(report, files, console)
     return 1 if report.failed else 0
