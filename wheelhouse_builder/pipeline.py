@@ -203,6 +203,7 @@ class Pipeline:
         course.inputs = self._inputs(job, raw.fingerprint, raw.build_lock)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
         build = self._finish(raw, work, facts, engine, seconds)
+        course.version = str(parse_wheel_filename(build.filename)[1])
         course.built[str(job.target)] = Built(size=build.size, seconds=build.seconds)
         for target, other in raw.siblings.items():
             with suppress(JobError):  # the job for that target builds it alone, and tells

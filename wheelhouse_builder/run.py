@@ -55,7 +55,7 @@ from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_un
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from packaging.utils import NormalizedName
     from packaging.version import Version
@@ -125,6 +125,7 @@ class _Run:
     requirements: RequirementSet
     wheelhouse: Wheelhouse
     history: History
+    estimates: Callable[[], Estimates]
     pipeline: Pipeline
     resolving: ResolveOptions
     recorder: Recorder
@@ -153,6 +154,7 @@ class _Run:
         wheelhouse = Wheelhouse(settings.wheelhouse)
         history = History(wheelhouse.history, recorder)
         logs = wheelhouse.attempt_log_folder
+        estimates = cache(lambda: Estimates(_samples(history, Builds(settings.cache).all())))
         known = KnownFailures(history=history, logs=logs, now=started, expiry=settings.refresh.retry_after)
         resolving = ResolveOptions(
             cache=settings.cache,
@@ -169,8 +171,15 @@ class _Run:
             requirements=requirements,
             wheelhouse=wheelhouse,
             history=history,
+            estimates=estimates,
             pipeline=_pipeline(
-                settings, resolving, wheelhouse, history, builds=builds, known=known if skips_known else None
+                settings,
+                resolving,
+                wheelhouse,
+                history,
+                estimates,
+                builds=builds,
+                known=known if skips_known else None,
             ),
             resolving=resolving,
             recorder=recorder,
@@ -188,10 +197,9 @@ class _Run:
         quarantined = {name: mark.reason for name, mark in marks.items() if mark.status is ProjectStatus.QUARANTINED}
         stored, cached = self.wheelhouse.wheels(), self.pipeline.builds.all()
         plan = make_plan(selections, stored, cached, cache(self.pipeline.request_keys), quarantined)
-        estimates = Estimates(_samples(self.history, cached))
 
         def likely(job: Job) -> Estimate | None:
-            return estimates.of(job.source.name, str(job.target), self.pipeline.first(job))
+            return self.estimates().of(job.source.name, str(job.target), self.pipeline.first(job))
 
         return with_estimates(plan, likely)
 
@@ -283,7 +291,7 @@ class _Run:
         self.history.prune()
         if since := self.history.since():
             with suppress(OSError):  # they go the next time
-                prune_logs(self.wheelhouse.attempt_log_folder, self.history.logs(), since)
+                prune_logs(self.wheelhouse.logs, self.history.logs(), since)
 
     def _publish(
         self, rows: Iterable[Row], complete: Mapping[Target, list[str]], *, tidies: bool
@@ -324,12 +332,11 @@ def _pipeline(
     resolving: ResolveOptions,
     wheelhouse: Wheelhouse,
     history: History,
+    estimates: Callable[[], Estimates],
     *,
     builds: bool,
     known: KnownFailures | None,
 ) -> Pipeline:
-    cached = Builds(settings.cache)
-    estimates = cache(lambda: Estimates(_samples(history, cached.all())))
     downloads = Downloads(
         settings.cache,
         offline=settings.offline,
@@ -342,7 +349,7 @@ def _pipeline(
             engines=tuple(_engines(settings, resolving, downloads, builds=builds)), listener=resolving.listener
         ),
         downloads=downloads,
-        builds=cached,
+        builds=Builds(settings.cache),
         cache=settings.cache,
         logs=wheelhouse.logs,
         musl_floor=settings.musl_floor or DEFAULT_FLOOR,

@@ -197,7 +197,9 @@ def test_pruning_keeps_the_last_runs_and_the_newest_attempts_of_each_kind(histor
         history.add(dataclasses.replace(BUILT, started=moment, log=f"{day}"))
         history.end_run(dataclasses.replace(RUN, started=moment), [ROW])
     history.add(dataclasses.replace(FAILED, started=NOW))
+    assert history.since() is None
     history.prune(keep_runs=2)
+    assert history.since() == NOW + timedelta(days=8)
     assert [run.number for run in history.runs()] == [10, 9]
     assert history.last_run(before=10) == (dataclasses.replace(RUN, number=9, started=NOW + timedelta(days=8)), (ROW,))
     assert [attempt.log for attempt in history.attempts()] == ["cffi.log.zst", "9", "8", "7", "6", "5"]

@@ -53,11 +53,15 @@ def test_a_damaged_log_is_told_as_such(tmp_path: Path, suffix: str, content: byt
 
 
 def test_logs_that_nothing_names_go_once_they_are_old(tmp_path: Path, log: Path) -> None:
-    names = [keep_log(log, tmp_path, f"job{number}", NOW) for number in range(3)]
+    names = [keep_log(log, tmp_path / "attempts", f"job{number}", NOW) for number in range(3)]
     old, named, new = map(str, names)
-    for name in (old, named):
-        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / "wheels").mkdir()
+    of_wheel, plain = tmp_path / "wheels" / "x.log.gz", tmp_path / "old.log"
+    for path in (of_wheel, plain):
+        path.touch()
+    for path in (tmp_path / "attempts" / old, tmp_path / "attempts" / named, of_wheel, plain):
+        os.utime(path, (0, 0))
     prune_logs(tmp_path, {named}, NOW)
-    assert {path.name for path in tmp_path.glob("*.zst")} == {named, new}
+    assert {path.name for path in (tmp_path / "attempts").iterdir()} == {named, new}
+    assert (log.exists(), of_wheel.exists(), plain.exists()) == (True, True, False)
     prune_logs(tmp_path / "missing", (), NOW)
-    assert log.exists()

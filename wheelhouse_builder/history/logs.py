@@ -1,4 +1,4 @@
-"""The logs of attempts that gave no wheel: below the wheelhouse's `.whb/logs/attempts/`, packed with zstd.
+"""The logs of attempts that gave no wheel: `attempts/` among the wheelhouse's logs, packed with zstd.
 
 That of a build that gave one is kept beside the wheel, as gzip, which every browser reads (`builds.packed_log`).
 """
@@ -57,7 +57,11 @@ def read_log(path: Path) -> str:
 
 
 def prune_logs(folder: Path, keep: Collection[str], since: datetime) -> None:
-    """Remove the logs that are not to be kept and are older than that. Raises `OSError`."""
-    for path in folder.glob(f"*{_SUFFIX}") if folder.is_dir() else ():
-        if path.name not in keep and path.stat().st_mtime < since.timestamp():
+    """Remove what is older than that: plain logs of jobs in `folder`, and those of attempts that are not to be kept.
+
+    Raises `OSError`.
+    """
+    attempts = (path for path in folder.glob(f"attempts/*{_SUFFIX}") if path.name not in keep)
+    for path in (*folder.glob("*.log"), *attempts):
+        if path.stat().st_mtime < since.timestamp():
             path.unlink(missing_ok=True)

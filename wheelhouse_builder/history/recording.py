@@ -41,6 +41,7 @@ class Course:
 
     key: str = ""  # `Attempt.key`
     inputs: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None  # of a local project the wheel says it
     built: dict[str, Built] = field(default_factory=dict)  # by target: its own, and others that it built for
     is_attempt: bool = True  # false when it turned out that none is to be made
 
@@ -57,14 +58,15 @@ class Recording:
         self, *, job: str, name: NormalizedName, version: str | None, target: str, strategy: Strategy, log: Path
     ) -> Iterator[Course]:
         """Note what goes on inside as an attempt; whatever is raised there is raised on."""
-        started, clock, course = datetime.now(UTC), time.monotonic(), Course()
-        noted = partial(Attempt, job=job, name=name, version=version, strategy=strategy, started=started)
+        started, clock, course = datetime.now(UTC), time.monotonic(), Course(version=version)
+        noted = partial(Attempt, job=job, name=name, strategy=strategy, started=started)
         with metered() as meter:
             try:
                 yield course
             except (WhbError, OSError) as error:
                 if course.is_attempt:
                     failed: Attempt = noted(
+                        version=course.version,
                         target=target,
                         key=course.key,
                         inputs=course.inputs,
@@ -78,6 +80,7 @@ class Recording:
         for other, built in course.built.items():
             self.history.add(
                 noted(
+                    version=course.version,
                     target=other,
                     key=course.key if other == target else "",
                     inputs=course.inputs,
