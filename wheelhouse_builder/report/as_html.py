@@ -65,7 +65,7 @@ def _style() -> str:
 def _error(report: Report) -> Markup:
     assert report.error is not None
     kept = (
-        "Nothing is published yet."
+        "Nothing was published."
         if report.generation is None
         else f"The wheelhouse is as it was: generation {report.generation} stays in force."
     )

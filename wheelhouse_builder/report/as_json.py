@@ -198,7 +198,8 @@ def garbage_data(wheelhouse: Wheelhouse, garbage: Garbage, *, removed: bool) -> 
 
 def error_data(error: WhbError) -> Data:
     """An error that ended the run."""
-    return {"error": {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+    hint = redact(error.hint) if error.hint else None
+    return {"error": {"message": redact(error.message), "hint": hint, "exit_code": error.exit_code}}
 
 
 def _seconds(value: float | None) -> float | None:

@@ -72,7 +72,7 @@ def _error(report: Report) -> Iterator[str]:
         yield from ("", f"What to do: {_escaped(redact(report.error.hint))}")
     yield ""
     if report.generation is None:
-        yield "Nothing is published yet."
+        yield "Nothing was published."
     else:
         yield f"The wheelhouse is as it was: generation {report.generation} stays in force."
 
@@ -90,7 +90,7 @@ def _failure_line(failure: Failure) -> str:
 
 def _words(failure: Failure) -> str:
     regressed = "regressed" if failure.regressed else ""
-    return " · ".join(filter(None, dict.fromkeys((regressed, failure.status, failure.kind))))
+    return _escaped(" · ".join(filter(None, dict.fromkeys((regressed, failure.status, failure.kind)))))
 
 
 def _failure(failure: Failure, targets: str) -> Iterator[str]:
@@ -197,7 +197,8 @@ def _escaped(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span, whatever is in it."""
+    """A code span on one line, whatever is in it."""
+    text = " ".join(text.split()) or " "
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
