@@ -18,7 +18,7 @@ from wheelhouse_builder.diagnose.diagnosis import diagnose
 from wheelhouse_builder.diagnose.rules import rules
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.ladder import Ladder, goes_on, ordered, together
-from wheelhouse_builder.errors import DownloadError, JobError, MachineError
+from wheelhouse_builder.errors import DownloadError, JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.history.known import KnownFailure
@@ -122,7 +122,7 @@ class Pipeline:
                 self._turn(job, *failures[-1], rung.engine.strategy)
             try:
                 return self._attempt(job, rung, place, phase)
-            except (JobError, MachineError) as error:
+            except (JobError, MachineError, ResolveError) as error:
                 failures.append((rung.engine.strategy, error))
                 if not goes_on(error):
                     break

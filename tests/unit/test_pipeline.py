@@ -21,7 +21,7 @@ from wheelhouse_builder import pipeline as module
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.ladder import Ladder
-from wheelhouse_builder.errors import PASSING_KINDS, Cancelled, DownloadError, JobError, MachineError
+from wheelhouse_builder.errors import PASSING_KINDS, Cancelled, DownloadError, JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import sha256_of
 from wheelhouse_builder.history.known import KnownFailure, KnownFailures
@@ -593,8 +593,11 @@ def test_a_wheel_of_another_version_is_so_on_every_engine(climb: Climb, source: 
     assert climb.tried == (1, 0)
 
 
-def test_what_the_machine_lacks_for_one_engine_the_next_may_have(climb: Climb, source: Source) -> None:
-    climb.fail_first(MachineError("no cargo"))
+@pytest.mark.parametrize("error", [MachineError("no cargo"), ResolveError("no such build requirement")])
+def test_what_the_machine_lacks_for_one_engine_the_next_may_have(
+    climb: Climb, source: Source, error: Exception
+) -> None:
+    climb.fail_first(error)
     run(climb.pipeline, job(climb.pipeline, source))
     assert climb.tried == (1, 1)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.target import Target
 
 # What no other engine mends: it lies in the moment, or the time that there was is used up.
-_FINAL_KINDS = frozenset({"network", "hash-mismatch", "out-of-memory", "disk-full", "time-out"})
+_FINAL_KINDS = frozenset({"network", "index", "hash-mismatch", "out-of-memory", "disk-full", "time-out"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,18 +93,27 @@ def ordered(rungs: Sequence[Rung], winner: Strategy | None) -> list[Rung]:
 def goes_on(error: WhbError) -> bool:
     """Whether the next rung may succeed where this one failed.
 
-    A machine that lacks something says nothing of the next one.
+    Not where the failure is the same for every engine, nor where it lies in the moment or took too long already: then
+    it is the same try again that helps, or none.
     """
-    if not isinstance(error, JobError):
-        return True
-    return not (error.everywhere or error.kind in _FINAL_KINDS)
+    return not (isinstance(error, JobError) and error.everywhere) and error.kind not in _FINAL_KINDS
 
 
 def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
     """The failures of all rungs as one: the last that was a try gives kind, remedy and log, all are in the message."""
-    tries = [(strategy, error) for strategy, error in failures if isinstance(error, JobError)]
+    tries = [(strategy, error) for strategy, error in failures if not isinstance(error, MachineError)]
     if len(tries) < 2:
         return tries[0][1] if tries else failures[0][1]
     last = tries[-1][1]
     message = "; ".join(f"{strategy}: {error.message}" for strategy, error in tries)
-    return JobError(message, hint=last.hint, log=last.log, tail=last.tail, kind=last.kind, everywhere=last.everywhere)
+    if not isinstance(last, JobError):
+        return JobError(message, hint=last.hint, kind=last.kind)
+    return JobError(
+        message,
+        hint=last.hint,
+        log=last.log,
+        tail=last.tail,
+        kind=last.kind,
+        rule=last.rule,
+        everywhere=last.everywhere,
+    )
