@@ -29,6 +29,7 @@ from wheelhouse_builder.plan import Action, Plan, make_plan, with_estimates
 from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.report.changes import compare
 from wheelhouse_builder.report.model import Report, Retired, Row, Status
 from wheelhouse_builder.report.past import past_row, run_record
 from wheelhouse_builder.report.rows import make_row
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.history.estimates import Estimate
     from wheelhouse_builder.plan import Job
     from wheelhouse_builder.process import Canceller
+    from wheelhouse_builder.report.model import Changes
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
     from wheelhouse_builder.settings import Settings
@@ -276,6 +278,7 @@ class _Run:
             seconds=self.recorder.elapsed,
             command=self.command,
             started=self.started,
+            changes=self._changes(rows),
             spans=self.recorder.spans(),
             warnings=tuple(self.recorder.warnings),
             retired=tuple(Retired(filename=name, reason=why) for name, why in sorted(gone.reasons.items())),
@@ -284,6 +287,13 @@ class _Run:
         return report
 
     # the history
+
+    def _changes(self, rows: Iterable[Row]) -> Changes | None:
+        """This run against the last one of its command."""
+        last = self.history.last_run(command=self.command)
+        if last is None:
+            return None
+        return compare(rows, last, cache(lambda name: self.history.attempts(name=name)), began=self.started)
 
     def _remember(self, report: Report) -> None:
         """Note what the run came to, and forget what is older than the last runs."""
