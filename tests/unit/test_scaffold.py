@@ -35,6 +35,7 @@ AROUND = Surroundings(
     report="whb-report",
     user="builder",
     command=("/opt/whb/bin/whb",),
+    path="/opt/python/bin:/usr/bin",
     version="1.2.3",
     settings_file=None,
 )
@@ -106,6 +107,14 @@ def test_a_pyproject_that_is_no_toml_is_told(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project", encoding="utf-8")
     with pytest.raises(UsageError, match=r"pyproject.toml: "):
         look_around(settings, tmp_path)
+
+
+def test_programs_are_found_as_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers have next to no PATH, and neither its shell's Pythons nor Rust. What is relative means nothing there."""
+    monkeypatch.setenv("PATH", "/a:bin::/b:/a")
+    around = found(tmp_path)
+    assert around.path == "/a:/b"
+    assert 'Environment="PATH=/a:/b"\n' in render(around, [Service.SYSTEMD])["systemd/whb-refresh.service"]
 
 
 # Settings
@@ -238,7 +247,9 @@ def test_a_crontab_runs_whb_in_the_folder_whatever_its_name(name: str) -> None:
     assert 0 <= int(minute) < 60
     assert rest == ["2", "*", "*", "*"]
     command = re.split(r"(?<!\\)%", command)[0].replace("\\%", "%")
-    assert shlex.split(command) == ["cd", str(folder), "&&", "/opt/whb/bin/whb", "refresh", "--quiet"]
+    assert shlex.split(command) == [
+        *("cd", str(folder), "&&", "PATH=/opt/python/bin:/usr/bin", "/opt/whb/bin/whb", "refresh", "--quiet")
+    ]
 
 
 def test_not_everybody_starts_at_once_and_each_always_at_the_same_time() -> None:

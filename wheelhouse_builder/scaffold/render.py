@@ -111,7 +111,11 @@ def _fields(around: Surroundings) -> dict[str, str | None]:
         "if_unprivileged": when(around.user != "root"),  # root's sandbox wants root's capabilities
         "command": " ".join(map(_systemd_word, around.command)),
         "writable": " ".join(map(_systemd_path, writable)),
-        "cron_line": _cron(f"cd {shlex.quote(str(around.folder))} && {shlex.join(around.command)} refresh --quiet"),
+        "path": _systemd_path(f"PATH={around.path}"),
+        "cron_line": _cron(
+            f"cd {shlex.quote(str(around.folder))} && "
+            f"PATH={shlex.quote(around.path)} {shlex.join(around.command)} refresh --quiet"
+        ),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Surroundings:
     report: str  # the folder of the reports
     user: str
     command: tuple[str, ...]  # what starts whb
+    path: str  # where programs are found: Pythons to build with, Rust, docker
     version: str  # of whb
     settings_file: str | None  # that has settings of whb already
 
@@ -55,6 +57,7 @@ def look_around(settings: Settings, folder: Path) -> Surroundings:
         report=_from(folder, settings.refresh.report),
         user=getpass.getuser(),
         command=_command(),
+        path=_path(os.environ.get("PATH", os.defpath)),
         version=wheelhouse_builder.__version__,
         settings_file=_settings_file(folder, project),
     )
@@ -101,9 +104,14 @@ def _from(folder: Path, path: Path) -> str:
 
 
 def _command() -> tuple[str, ...]:
-    """What starts this whb from anywhere, without a PATH: timers have none of a user's."""
+    """What starts this whb from anywhere."""
     script = Path(sys.executable).with_name("whb")
     return (str(script),) if script.exists() else (sys.executable, "-m", "wheelhouse_builder")
+
+
+def _path(given: str) -> str:
+    """The folders of PATH that mean the same from anywhere."""
+    return ":".join(dict.fromkeys(name for name in given.split(":") if Path(name).is_absolute()))
 
 
 def _settings_file(folder: Path, project: Mapping[str, object]) -> str | None:
