@@ -23,7 +23,8 @@ from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, Resolve
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.process import Canceller
-from wheelhouse_builder.report.model import Report, Row, Status
+from wheelhouse_builder.report.critical_path import critical_path
+from wheelhouse_builder.report.model import ChangeKind, Report, Row, Status
 from wheelhouse_builder.resolve.lock import Lock
 from wheelhouse_builder.run import build_run, build_tree, plan_run
 from wheelhouse_builder.settings import Settings, VerifySettings
@@ -723,3 +724,28 @@ def test_a_tree_that_cannot_be_built_is_a_failed_row(world: World) -> None:
     report = build_tree(world.settings(AMD312), local_tree(world), listener=ignore, canceller=Canceller())
     assert only(report).status is Status.FAILED
     assert world.wheels() == []
+
+
+def test_a_regression_is_told_with_what_is_different_in_the_build(world: World) -> None:
+    world.offer_sdist()
+    assert world.build().changes is None  # there was no run before
+    world.engine.revision = "2"
+    world.engine.fails = fails_for("demo")  # type: ignore[assignment]  # a function of this shape
+    changes = world.build().changes
+    assert changes
+    (change,) = changes.items
+    assert (change.kind, change.inputs) == (ChangeKind.REGRESSED, ("revision 1 → 2",))
+    still = world.build().changes
+    assert still
+    assert [change.kind for change in still.items] == [ChangeKind.STILL_FAILING]
+
+
+def test_a_report_tells_what_the_time_went_to(world: World) -> None:
+    world.offer_sdist()
+    report = world.build(verify=VerifySettings())
+    spans = {span.id: span for span in report.spans}
+    job, imports = f"demo-1.0-{AMD312}", f"import-{AMD312}"
+    assert list(spans) == ["resolve", job, imports, "publish"]
+    assert spans[imports].after == (job,)
+    assert [phase for phase, _ in spans[job].phases][:2] == ["download", "unpack"]
+    assert [step.span.id for step in critical_path(report.spans)][-2:] == [imports, "publish"]
