@@ -742,7 +742,7 @@ def test_a_regression_is_told_with_what_is_different_in_the_build(world: World) 
 
 def test_a_report_tells_what_the_time_went_to(world: World) -> None:
     world.offer_sdist()
-    report = world.build(verify=VerifySettings())
+    report = world.build(**WITH_IMPORTS)
     spans = {span.id: span for span in report.spans}
     job, imports = f"demo-1.0-{AMD312}", f"import-{AMD312}"
     assert list(spans) == ["resolve", job, imports, "publish"]

@@ -130,6 +130,12 @@ def test_what_was_long_ended_is_not_what_was_waited_for() -> None:
     ]
 
 
+def test_a_phase_of_the_run_follows_what_ended_last_however_short_the_run() -> None:
+    assert steps(
+        span("resolve", 0, 0.1, lane=RUN_LANE), span("a", 0.1, 0.2), span("publish", 0.21, 0.3, lane=RUN_LANE)
+    ) == [("resolve", None), ("a", Because.ORDER), ("publish", Because.ORDER)]
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.floats(0, 50), st.sampled_from(["cpu", "network", RUN_LANE])), max_size=30)
 )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wheelhouse_builder.report.spans import RUN_LANE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ def _let_it_start(span: Span, others: Sequence[Span]) -> tuple[Span | None, Beca
     nearest = [other for other in ended if other.end >= last - _SLACK_SECONDS]
     reasons = (
         (Because.RESULT, [other for other in nearest if other.id in span.after]),
-        (Because.ROOM, [other for other in nearest if other.lane == span.lane]),
+        (Because.ROOM, [other for other in nearest if other.lane == span.lane != RUN_LANE]),
         (Because.ORDER, nearest),
     )
     for because, found in reasons:
