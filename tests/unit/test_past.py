@@ -12,7 +12,7 @@ from wheelhouse_builder.strategy import Strategy
 
 
 def test_a_row_is_remembered_as_plain_text_and_numbers() -> None:
-    row = replace(ROWS[0], strategy=Strategy.CROSS, message="no", kind="compiler")
+    row = replace(ROWS[0], strategy=Strategy.CROSS, message="no https://me:secret@host/", kind="compiler")
     past = past_row(row)
     assert past == PastRow(
         name=row.name,
@@ -24,7 +24,7 @@ def test_a_row_is_remembered_as_plain_text_and_numbers() -> None:
         filename=row.filename,
         size=400_000,
         seconds=row.seconds,
-        message="no",
+        message="no https://***@host/",
         kind="compiler",
     )
     assert all(getattr(past, field.name) for field in fields(past))  # one that is forgotten would be as if unknown

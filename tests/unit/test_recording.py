@@ -59,12 +59,14 @@ def test_a_wheel_is_noted_with_what_it_took(recording: Recording) -> None:
 
 
 def test_a_failure_is_noted_with_its_cause_and_its_log(recording: Recording) -> None:
-    error = JobError("it failed", hint="do", tail="gcc: error", kind="compiler", rule="c")
+    url = "https://me:secret@host/x"
+    error = JobError(f"it failed: {url}", hint=f"do {url}", tail=f"gcc: {url}", kind="compiler", rule="c")
     with pytest.raises(JobError) as caught:
         fail(recording, error, key="k")
     assert caught.value is error
     (noted,) = recording.history.attempts()
-    assert (noted.message, noted.hint, noted.lines) == ("it failed", "do", "gcc: error")
+    told = (noted.message, noted.hint, noted.lines)
+    assert told == ("it failed: https://***@host/x", "do https://***@host/x", "gcc: https://***@host/x")
     assert (noted.kind, noted.rule, noted.key, noted.outcome) == ("compiler", "c", "k", AttemptOutcome.FAILED)
     assert read_log(recording.logs / str(noted.log)) == "gcc: error\n"
     assert 0 <= noted.seconds < 60

@@ -14,6 +14,7 @@ from wheelhouse_builder.errors import Cancelled, JobError, WhbError
 from wheelhouse_builder.history.logs import keep_log
 from wheelhouse_builder.history.model import Attempt, AttemptOutcome
 from wheelhouse_builder.process import metered
+from wheelhouse_builder.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,8 +124,8 @@ def _outcome(error: Exception) -> AttemptOutcome:
 
 
 def _told(attempt: Attempt, error: WhbError | OSError) -> Attempt:
-    """The attempt with why it failed."""
+    """The attempt with why it failed, fit to be shown."""
     if not isinstance(error, WhbError):
-        return replace(attempt, message=str(error), kind="machine")
-    known = replace(attempt, message=error.message, hint=error.hint or "", kind=error.kind)
-    return replace(known, rule=error.rule, lines=error.tail) if isinstance(error, JobError) else known
+        return replace(attempt, message=redact(str(error)), kind="machine")
+    known = replace(attempt, message=redact(error.message), hint=redact(error.hint or ""), kind=error.kind)
+    return replace(known, rule=error.rule, lines=redact(error.tail)) if isinstance(error, JobError) else known

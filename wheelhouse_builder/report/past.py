@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.history.model import PastRow, RunOutcome, RunRecord
+from wheelhouse_builder.redact import redact
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,6 +36,6 @@ def past_row(row: Row) -> PastRow:
         filename=row.filename,
         size=row.size,
         seconds=row.seconds,
-        message=row.message,
+        message=redact(row.message),
         kind=row.kind,
     )
