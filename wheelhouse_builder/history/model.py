@@ -78,6 +78,7 @@ class PastRow:
     target: str
     status: str
     action: str
+    reason: str = ""  # why this action
     strategy: Strategy | None = None
     filename: str | None = None
     size: int | None = None  # bytes

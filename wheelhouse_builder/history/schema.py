@@ -17,8 +17,9 @@ _TABLES = (
     ) STRICT""",
     """CREATE TABLE rows (
         run INTEGER NOT NULL REFERENCES runs (number), position INTEGER NOT NULL, name TEXT NOT NULL, version TEXT,
-        target TEXT NOT NULL, status TEXT NOT NULL, action TEXT NOT NULL, strategy TEXT, filename TEXT, size INTEGER,
-        seconds REAL, message TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (run, position)
+        target TEXT NOT NULL, status TEXT NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL, strategy TEXT,
+        filename TEXT, size INTEGER, seconds REAL, message TEXT NOT NULL, kind TEXT NOT NULL,
+        PRIMARY KEY (run, position)
     ) STRICT, WITHOUT ROWID""",
 )
 
