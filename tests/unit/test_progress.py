@@ -244,7 +244,7 @@ def test_what_runs_is_shown_with_its_phase_and_time() -> None:
     made = standing(*EVENTS[:7])
     line, counts = drawn(Picture(standing=made, clock=lambda: 13.21))
     assert line[2:] == "cffi 1 build 3.2 s"
-    assert counts == "2 jobs: 1 running, 1 waiting; left: at least 2 min, 1 job of unknown length"
+    assert counts == "2 jobs: 1 running, 1 waiting; left: at least 2 min"
 
 
 def test_the_run_itself_is_shown_while_no_job_runs() -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from wheelhouse_builder.cli.console import clean
 from wheelhouse_builder.cli.progress.lines import event_line
-from wheelhouse_builder.cli.progress.standing import Standing, time_left
+from wheelhouse_builder.cli.progress.standing import Standing, brief_time_left
 from wheelhouse_builder.events import Event, JobFinished, JobPhase, JobStarted, RunPhase
 from wheelhouse_builder.report.table import duration
 
@@ -82,5 +82,5 @@ class Picture:
         if self.outdated or now - self._counted >= 1:
             self.outdated, self._counted = False, now
             left = self.standing.forecast(now)
-            self._left = f"left: {time_left(left)}" if left else ""
+            self._left = f"left: {brief_time_left(left)}" if left else ""
         return self._left

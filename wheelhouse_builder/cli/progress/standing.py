@@ -89,12 +89,17 @@ class Standing:
 
 def time_left(left: Forecast) -> str:
     """`about 12 min`; `at least 12 min, 3 jobs of unknown length`; `time unknown`."""
+    if left.unknown and left.seconds >= 1:
+        jobs = "1 job" if left.unknown == 1 else f"{left.unknown} jobs"
+        return f"{brief_time_left(left)}, {jobs} of unknown length"
+    return brief_time_left(left)
+
+
+def brief_time_left(left: Forecast) -> str:
+    """`about 12 min`; `at least 12 min`; `time unknown`."""
     if left.unknown and left.seconds < 1:
         return "time unknown"
-    if left.unknown:
-        jobs = "1 job" if left.unknown == 1 else f"{left.unknown} jobs"
-        return f"at least {_rough(left.seconds)}, {jobs} of unknown length"
-    return f"about {_rough(left.seconds)}"
+    return f"{'at least' if left.unknown else 'about'} {_rough(left.seconds)}"
 
 
 def _rough(seconds: float) -> str:
