@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.files import sha256_of
-from wheelhouse_builder.redact import redact
+from wheelhouse_builder.job_log import shown
 from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _RECORD = "build.json"
 _LOCK = "build-requirements.txt"
 _LOG = "build.log.gz"
-_LOG_HEAD_BYTES, _LOG_TAIL_BYTES = 256 << 10, 4 << 20  # that are kept of a log: some builds print for hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +63,8 @@ def request_key(inputs: Mapping[str, str]) -> str:
 
 
 def packed_log(log: Path) -> bytes:
-    """A build's log as gzip, fit for anyone's eyes: without what is secret in URLs, and of a huge one both ends."""
-    with log.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        if size > _LOG_HEAD_BYTES + _LOG_TAIL_BYTES:
-            head = stream.read(_LOG_HEAD_BYTES).rpartition(b"\n")[0]  # whole lines: half a URL could not be redacted
-            stream.seek(size - _LOG_TAIL_BYTES)
-            tail = stream.read().partition(b"\n")[2]
-            text = head + f"\n[{size - len(head) - len(tail)} bytes are left out here]\n".encode() + tail
-        else:
-            text = stream.read()
-    return gzip.compress(redact(text.decode(errors="replace")).encode(), mtime=0)
+    """A build's log as gzip, which every browser reads, fit for anyone's eyes (`job_log.shown`)."""
+    return gzip.compress(shown(log), mtime=0)
 
 
 class Builds:

@@ -113,7 +113,7 @@ def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canc
     The locks in the wheelhouse stay as they are: they are of whole environments. Raises like `build_run`.
     """
     alone = replace(settings, requirements=(), packages=(), constraints=(), package_constraints={}, hold=())
-    run = _Run.of(alone, listener, canceller)
+    run = _Run.of(alone, listener, canceller, command="build-backend")
     selection = Selection(name=tree.name, version=tree.version, choice=tree, reason="a local project")
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return run.build({target: [selection] for target in settings.targets}, locks=False)

@@ -60,7 +60,7 @@ class RunOutcome(StrEnum):
 class RunRecord:
     """One run of a command that builds."""
 
-    command: str  # build, refresh
+    command: str  # build, refresh, build-backend
     started: datetime  # UTC
     seconds: float  # wall time
     outcome: RunOutcome
