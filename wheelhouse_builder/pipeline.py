@@ -122,7 +122,7 @@ class Pipeline:
                 self._turn(job, *failures[-1], rung.engine.strategy)
             try:
                 return self._attempt(job, rung, place, phase)
-            except (JobError, MachineError, ResolveError) as error:
+            except (JobError, MachineError) as error:
                 failures.append((rung.engine.strategy, error))
                 if not goes_on(error):
                     break
@@ -166,6 +166,9 @@ class Pipeline:
                 course.is_attempt = False
                 error.everywhere = any(rule.everywhere for rule in rules() if rule.id == error.rule)
                 raise
+            except ResolveError as error:  # of build requirements
+                failure = JobError(error.message, hint=error.hint, kind=error.kind)
+                raise self._explained(failure, job) from error
             except JobError as error:
                 raise self._explained(error, job) from error
 

@@ -847,6 +847,19 @@ def test_what_is_known_of_one_engine_says_nothing_of_the_next(tmp_path: Path, so
     assert len(tries) == 1
 
 
+def test_build_requirements_that_cannot_be_had_fail_the_job(tmp_path: Path, engine: FakeEngine, source: Source) -> None:
+    """With its log; an index that is down is asked again by the queue, by the kind."""
+
+    def fails(_: Work) -> None:
+        raise ResolveError("the build requirements cannot be resolved", hint="a hint", kind="network")
+
+    engine.fails = fails
+    pipeline = make_pipeline(tmp_path, engine)
+    error = attempt(pipeline, source)
+    assert (error.kind, error.hint) == ("network", "a hint")
+    assert error.log == pipeline.log(job(pipeline, source))
+
+
 def test_a_download_that_failed_is_still_one(
     tmp_path: Path, engine: FakeEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
