@@ -55,6 +55,8 @@ def test_a_damaged_log_is_told_as_such(tmp_path: Path, suffix: str, content: byt
 def test_logs_that_nothing_names_go_once_they_are_old(tmp_path: Path, log: Path) -> None:
     names = [keep_log(log, tmp_path / "attempts", f"job{number}", NOW) for number in range(3)]
     old, named, new = map(str, names)
+    (tmp_path / "attempts" / ".half").touch()  # of a run that was killed
+    os.utime(tmp_path / "attempts" / ".half", (0, 0))
     (tmp_path / "wheels").mkdir()
     of_wheel, plain = tmp_path / "wheels" / "x.log.gz", tmp_path / "old.log"
     for path in (of_wheel, plain):

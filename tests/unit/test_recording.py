@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.errors import Cancelled, JobError, MachineError
+from wheelhouse_builder.history import recording as module
 from wheelhouse_builder.history.logs import read_log
 from wheelhouse_builder.history.model import AttemptOutcome
 from wheelhouse_builder.history.recording import Built, Course, Recording, inputs_of
 from wheelhouse_builder.history.store import History
+from wheelhouse_builder.process import Meter
 from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -27,13 +30,13 @@ def recording(tmp_path: Path) -> Recording:
     return Recording(history=History(tmp_path / "history.sqlite"), logs=tmp_path / "attempts")
 
 
-def attempt(recording: Recording) -> AbstractContextManager[Course]:
+def attempt(recording: Recording, strategy: Strategy = Strategy.CROSS) -> AbstractContextManager[Course]:
     return recording.attempt(
         job="cffi-2.1.1",
         name=canonicalize_name("cffi"),
         version="2.1.1",
         target=ARM,
-        strategy=Strategy.CROSS,
+        strategy=strategy,
         log=recording.logs.with_name("job.log"),
     )
 
@@ -86,6 +89,16 @@ def test_how_it_ended(recording: Recording, error: Exception, outcome: AttemptOu
         raise error
     (noted,) = recording.history.attempts()
     assert (noted.outcome, noted.kind) == (outcome, kind)
+
+
+@pytest.mark.parametrize(("strategy", "peak"), [(Strategy.CROSS, 180), (Strategy.EMULATED, None)])
+def test_memory_is_that_of_programs_below_this_process(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, strategy: Strategy, peak: int | None
+) -> None:
+    monkeypatch.setattr(module, "metered", lambda: contextlib.nullcontext(Meter(peak=180)))
+    with attempt(recording, strategy) as course:
+        course.built[ARM] = Built(size=512, seconds=5.0)
+    assert recording.history.attempts()[0].peak_memory == peak
 
 
 def test_what_was_not_tried_is_not_noted(recording: Recording) -> None:

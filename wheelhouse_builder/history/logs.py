@@ -61,7 +61,7 @@ def prune_logs(folder: Path, keep: Collection[str], since: datetime) -> None:
 
     Raises `OSError`.
     """
-    attempts = (path for path in folder.glob(f"attempts/*{_SUFFIX}") if path.name not in keep)
+    attempts = (path for path in folder.glob("attempts/*") if path.name not in keep)
     for path in (*folder.glob("*.log"), *attempts):
         if path.stat().st_mtime < since.timestamp():
             path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from wheelhouse_builder.history.logs import keep_log
 from wheelhouse_builder.history.model import Attempt, AttemptOutcome
 from wheelhouse_builder.process import metered
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from wheelhouse_builder.history.store import History
-    from wheelhouse_builder.strategy import Strategy
 
+# There programs are no children of ours: what could be metered is the client of docker.
+_IN_CONTAINERS = frozenset({Strategy.NATIVE, Strategy.ACCELERATED, Strategy.EMULATED})
 _LONGEST_VALUE = 80  # of an input as people read it; whole files are part of a build's fingerprint
 
 
@@ -72,7 +74,7 @@ class Recording:
                         key=course.key,
                         inputs=course.inputs,
                         seconds=time.monotonic() - clock,
-                        peak_memory=meter.peak,
+                        peak_memory=None if strategy in _IN_CONTAINERS else meter.peak,
                         log=self._keep(log, job, started),
                         outcome=_outcome(error),
                     )
@@ -86,7 +88,7 @@ class Recording:
                     key=course.key if other == target else "",
                     inputs=course.inputs,
                     seconds=built.seconds,
-                    peak_memory=meter.peak,
+                    peak_memory=None if strategy in _IN_CONTAINERS else meter.peak,
                     size=built.size,
                     outcome=AttemptOutcome.BUILT,
                 )
