@@ -236,7 +236,8 @@ def test_a_failed_build(fake_run: Callable[[object], object], capsys: pytest.Cap
     fake_run(REPORT)
     assert main(["build", "-P", "cffi>=2", "--color", "never"]) == 1
     out, err = capsys.readouterr()
-    assert out.splitlines()[2].split()[:5] == ["cffi", "2.1.1", "cp312-musllinux_1_2_aarch64", "build", "ready"]
+    shown = out.splitlines()[2].split()[:6]
+    assert shown == ["cffi", "2.1.1", "cp312-musllinux_1_2_aarch64", "build", "cross", "ready"]
     assert (
         err
         == """\
