@@ -10,7 +10,7 @@ import pytest
 from tests.engines import FakeEngine
 from tests.unit.test_fingerprint import SDIST
 from wheelhouse_builder.engines.ladder import Ladder, Rung, goes_on, ordered, together
-from wheelhouse_builder.errors import JobError, MachineError, ResolveError
+from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Event, Level, Note
 from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
@@ -109,8 +109,6 @@ def test_the_winner_comes_first_and_the_others_stay_in_order(winner: Strategy | 
         (JobError("no", kind="missing-library"), True),
         (JobError("no", kind="missing-tool"), True),
         (MachineError("no"), True),
-        (ResolveError("no"), True),
-        (ResolveError("no", kind="network"), False),
         (JobError("no", everywhere=True), False),
         *(
             (JobError("no", kind=kind), False)
@@ -138,10 +136,3 @@ def test_several_failures_are_one_and_the_last_decides() -> None:
     assert isinstance(found, JobError)
     assert found.message == "cross: zig said no; container-emulated: gcc said no"
     assert (found.hint, found.tail, found.kind, found.rule) == ("a hint", "the tail", "compiler", "compiler-error")
-
-
-def test_build_requirements_that_cannot_be_resolved_are_a_try() -> None:
-    unresolved = ResolveError("no such version", hint="a hint")
-    found = together([(Strategy.CROSS, JobError("no")), (Strategy.NATIVE, unresolved)])
-    assert (found.message, found.hint) == ("cross: no; container-native: no such version", "a hint")
-    assert together([(Strategy.CROSS, unresolved), (Strategy.NATIVE, MachineError("no cargo"))]) is unresolved

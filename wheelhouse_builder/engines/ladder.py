@@ -101,13 +101,11 @@ def goes_on(error: WhbError) -> bool:
 
 def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
     """The failures of all rungs as one: the last that was a try gives kind, remedy and log, all are in the message."""
-    tries = [(strategy, error) for strategy, error in failures if not isinstance(error, MachineError)]
+    tries = [(strategy, error) for strategy, error in failures if isinstance(error, JobError)]
     if len(tries) < 2:
         return tries[0][1] if tries else failures[0][1]
     last = tries[-1][1]
     message = "; ".join(f"{strategy}: {error.message}" for strategy, error in tries)
-    if not isinstance(last, JobError):
-        return JobError(message, hint=last.hint, kind=last.kind)
     return JobError(
         message,
         hint=last.hint,
