@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.tasks import Provided, Tasks, verdicts_of
 from wheelhouse_builder.wheelhouse.store import record_of
+from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.builds import Build
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.tasks import Blocked, Ended
     from wheelhouse_builder.verify.verdict import Check, Verdict
-    from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +45,13 @@ def admit_all(tasks: Tasks, ended: Ended) -> Admission:
         if offer.provided.path not in refused and offer.name not in blocked[offer.target]:
             usable[offer.provided.path].append(offer)
     admitted: dict[str, StoredWheel | WhbError] = {}
+    known = {key: wheel for wheel in tasks.stored.values() for key in _content(wheel)}
     for found in usable.values():
         verdicts = [verdict for offer in found for verdict in offer.verdicts]
-        admitted |= dict.fromkeys([offer.provider for offer in found], _admit(found[0].provided, verdicts, tasks))
+        wheel = _admit(found[0].provided, verdicts, known, tasks)
+        admitted |= dict.fromkeys([offer.provider for offer in found], wheel)
+        if isinstance(wheel, StoredWheel):  # two builds (of a pure project, for two architectures) may give one wheel
+            known |= dict.fromkeys(_content(wheel), wheel)
     return Admission(wheels=admitted, blocked=blocked)
 
 
@@ -90,7 +93,9 @@ def _blocked(tasks: Tasks, ended: Ended, failed: Iterable[_Offer]) -> dict[Targe
     return {target: tasks.blocked(target, ended, names[target]) for target in tasks.plan.targets}
 
 
-def _admit(provided: Provided, verdicts: list[Verdict], tasks: Tasks) -> StoredWheel | WhbError:
+def _admit(
+    provided: Provided, verdicts: list[Verdict], known: Mapping[str, StoredWheel], tasks: Tasks
+) -> StoredWheel | WhbError:
     wheelhouse = tasks.wheelhouse
     if provided.path.parent == wheelhouse.root:  # it was there, and was looked at for one more target
         record = tasks.stored[provided.path.name]
@@ -99,9 +104,10 @@ def _admit(provided: Provided, verdicts: list[Verdict], tasks: Tasks) -> StoredW
         return replace(record, verdicts=merged)
     try:
         record = record_of(provided.path, **_making(provided))
-        known = _known(record, provided.build, tasks.stored.values())
+        same = next((known[key] for key in _content(record) if key in known), None)
+        evidence = same.verdicts if same else ()
         log = tasks.pipeline.builds.log(provided.build) if provided.build else None
-        return wheelhouse.admit(provided.path, replace(record, verdicts=_merged(known, verdicts)), log=log)
+        return wheelhouse.admit(provided.path, replace(record, verdicts=_merged(evidence, verdicts)), log=log)
     except JobError as error:
         return error
 
@@ -124,12 +130,11 @@ def _making(provided: Provided) -> dict[str, object]:
     }
 
 
-def _known(record: StoredWheel, build: Build | None, stored: Iterable[StoredWheel]) -> tuple[Verdict, ...]:
-    """The evidence that the wheelhouse has of the same wheel; a build may be there under a name with a build tag."""
-    for other in stored:
-        if other.sha256 == record.sha256 or (build and other.build_key == build.build_key):
-            return other.verdicts
-    return ()
+def _content(wheel: StoredWheel) -> Iterator[str]:
+    """What a wheel is known by; what a build gave may be there under a name with a build tag."""
+    yield wheel.sha256
+    if wheel.build_key:
+        yield wheel.build_key
 
 
 def _merged(old: Iterable[Verdict], new: Iterable[Verdict]) -> tuple[Verdict, ...]:

@@ -7,6 +7,7 @@ architecture follow each other, lowest Python first, because an abi3 or pure whe
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -148,8 +149,9 @@ def make_plan(
     everything = [
         (_without(selection, quarantined), target) for target, offered in selections.items() for selection in offered
     ]
+    here, known = _Shelf.of(stored), _Shelf.of(cached)
     for selection, target in sorted(everything, key=lambda pair: (pair[0].name, pair[1])):
-        decision, job = _decide(selection, target, stored, cached, request_keys)
+        decision, job = _decide(selection, target, here, known, request_keys)
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
@@ -166,8 +168,33 @@ def _without(selection: Selection, quarantined: Mapping[NormalizedName, str | No
     return replace(selection, choice=None, reason=reason)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Shelf:
+    """Wheels that are there, by what a decision asks for: it looks at few of thousands."""
+
+    same: Mapping[str, Known]  # by sha256
+    namesakes: Mapping[object, Known]  # those that were built, by what their name means
+    of_source: Mapping[str | None, Sequence[Known]]  # by what they were built from
+
+    @classmethod
+    def of(cls, wheels: Sequence[Known]) -> _Shelf:
+        of_source: dict[str | None, list[Known]] = defaultdict(list)
+        for wheel in wheels:
+            of_source[wheel.source_sha256].append(wheel)
+        first = list(reversed(wheels))  # of two, the first is taken
+        return cls(
+            same={wheel.sha256: wheel for wheel in first},
+            namesakes={_parsed(wheel.filename): wheel for wheel in first if wheel.built_for},
+            of_source=of_source,
+        )
+
+    def built_from(self, source: Source, target: Target, request_keys: KeyMaker) -> Known | None:
+        """The best wheel that was built from this source and serves the target."""
+        return best(built_from(source, target, self.of_source.get(source.source_id, ()), request_keys))
+
+
 def _decide(
-    selection: Selection, target: Target, stored: Sequence[Known], cached: Sequence[Known], request_keys: KeyMaker
+    selection: Selection, target: Target, stored: _Shelf, cached: _Shelf, request_keys: KeyMaker
 ) -> tuple[Decision, Job | None]:
     def decided(action: Action, reason: str, **more: object) -> Decision:
         return Decision(
@@ -183,14 +210,14 @@ def _decide(
     if choice is None:
         return decided(Action.IMPOSSIBLE, selection.reason), None
     if isinstance(choice, Wheel):
-        same = next((wheel for wheel in stored if wheel.sha256 == choice.sha256), None)
-        taken = next((wheel for wheel in stored if wheel.built_for and _same_name(wheel, choice)), None)
-        if there := same or taken:
+        same = stored.same.get(choice.sha256)
+        # Old names are spelled `MarkupSafe-…`, those of today `markupsafe-…`, and mean the same.
+        if there := same or stored.namesakes.get(_parsed(choice.filename)):
             why = "the upstream wheel" if same else "built from source under the name that the upstream wheel has"
             return decided(Action.REUSE, f"in the wheelhouse: {why}", filename=there.filename, size=there.size), None
         more = {"filename": choice.filename, "wheel": choice, "size": choice.size}
         return decided(Action.FETCH, selection.reason, **more), None
-    if built := best(built_from(choice, target, stored, request_keys)):
+    if built := stored.built_from(choice, target, request_keys):
         reason = "in the wheelhouse: built from this source"
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
     keys = request_keys(choice, target)
@@ -199,7 +226,7 @@ def _decide(
         reason = f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
         return decided(Action.IMPOSSIBLE, reason), None
     job = Job(source=choice, target=target, request_keys=keys)
-    if best(built_from(choice, target, cached, request_keys)):
+    if cached.built_from(choice, target, request_keys):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job
     return decided(Action.BUILD, selection.reason, job=job.id), job
 
@@ -224,12 +251,7 @@ def best(wheels: Iterable[K]) -> K | None:
     return max(wheels, key=lambda wheel: _build_tag(wheel.filename), default=None)
 
 
-_parsed = cache(parse_wheel_filename)  # each decision looks at every wheel that is there
-
-
-def _same_name(known: Known, wheel: Wheel) -> bool:
-    """Whether the names mean the same: old ones are spelled `MarkupSafe-…`, those of today `markupsafe-…`."""
-    return _parsed(known.filename) == _parsed(wheel.filename)
+_parsed = cache(parse_wheel_filename)  # the wheels of one source are looked at for each of its targets
 
 
 def _tags(filename: str) -> frozenset[Tag]:

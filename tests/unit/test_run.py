@@ -260,6 +260,8 @@ def test_when_both_architectures_build_the_same_pure_wheel_at_once_it_is_one_whe
     report = world.build(AMD312, ARM312, jobs=2)
     assert [row.status for row in report.rows] == [Status.READY, Status.READY]
     assert world.wheels() == ["demo-1.0-py3-none-any.whl"]
+    assert {verdict.target for verdict in world.house().wheels()[0].verdicts} == {str(AMD312), str(ARM312)}
+    assert not world.build(AMD312, ARM312).changed
 
 
 # failures

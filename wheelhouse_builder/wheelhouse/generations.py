@@ -214,19 +214,20 @@ def _start(wheelhouse: Wheelhouse) -> Start | None:
 
 
 def _locks(wheelhouse: Wheelhouse, selections: Mapping[Target, Iterable[str]]) -> dict[str, bytes]:
+    selected = {target: list(filenames) for target, filenames in selections.items()}
+    there = wheelhouse.records.by_filenames({name for names in selected.values() for name in names})
     texts = {}
-    for target, filenames in selections.items():
-        chosen = [_selected(wheelhouse, filename) for filename in filenames]
+    for target, filenames in selected.items():
+        chosen = [_selected(wheelhouse, filename, there) for filename in filenames]
         texts[locks.requirements_name(target)] = locks.requirements(target, chosen).encode()
         texts[locks.pylock_name(target)] = locks.pylock(target, chosen).encode()
     return texts
 
 
-def _selected(wheelhouse: Wheelhouse, filename: str) -> StoredWheel:
-    wheel = wheelhouse.records.by_filename(filename)
-    if wheel is None or not (wheelhouse.root / filename).is_file():
+def _selected(wheelhouse: Wheelhouse, filename: str, there: Mapping[str, StoredWheel]) -> StoredWheel:
+    if not (wheelhouse.root / filename).is_file():
         raise KeyError(filename)
-    return wheel
+    return there[filename]
 
 
 def _carried_over(before: Generation | None, without: Collection[Target]) -> dict[str, bytes]:

@@ -98,6 +98,13 @@ class Records:
             row = rows.fetchone()
         return None if row is None else _load(row)
 
+    def by_filenames(self, filenames: Iterable[str]) -> dict[str, StoredWheel]:
+        """The records of these wheels, as far as there are any, also of those that gc removed."""
+        query = f"{_SELECT} WHERE filename IN (SELECT value FROM json_each(:names))"  # noqa: S608  # constants
+        with self.transaction() as connection:
+            rows = connection.execute(query, {"names": json.dumps(list(filenames))})
+            return {row["filename"]: _load(row) for row in rows}
+
     def names(self) -> frozenset[str]:
         """Every project that has or had a wheel here."""
         with self.transaction() as connection:

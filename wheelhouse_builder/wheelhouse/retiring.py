@@ -15,7 +15,7 @@ from wheelhouse_builder.wheelhouse.published_locks import locked_wheels
 from wheelhouse_builder.wheelhouse.retired import bring_back, last_uses, note_uses, retire, retired_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
     from datetime import datetime, timedelta
 
     from packaging.utils import NormalizedName
@@ -38,7 +38,7 @@ class Retiring:
 
 def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime) -> None:
     """Note what a run asked for, and have it published (again), under the lock."""
-    wanted = _wanted(wheelhouse, wheelhouse.wheels(), had)
+    wanted = _wanted(wheelhouse, had)
     note_uses(wheelhouse.records, sorted(wanted), moment)
     if back := wanted & retired_wheels(wheelhouse.records).keys():
         bring_back(wheelhouse.records, sorted(back))
@@ -49,9 +49,9 @@ def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: tim
 
     `after`: how long nothing must have asked for a wheel. The next publication leaves them out.
     """
-    retired, wheels = retired_wheels(wheelhouse.records), wheelhouse.wheels()
-    shown = [wheel for wheel in wheels if wheel.filename not in retired]
-    wanted, uses = _wanted(wheelhouse, shown, had), last_uses(wheelhouse.records)
+    retired = retired_wheels(wheelhouse.records)
+    shown = [wheel for wheel in wheelhouse.wheels() if wheel.filename not in retired]
+    wanted, uses = _wanted(wheelhouse, had), last_uses(wheelhouse.records)
     idle = [wheel for wheel in shown if wheel.filename not in wanted and wheel.origin != "uploaded"]
     note_uses(wheelhouse.records, [wheel.filename for wheel in idle if wheel.filename not in uses], moment)
     locks = locked_wheels(wheelhouse) if idle else {}
@@ -71,7 +71,7 @@ def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: tim
     return Retiring(reasons=reasons, targets=targets)
 
 
-def _wanted(wheelhouse: Wheelhouse, wheels: Iterable[StoredWheel], had: Had) -> set[str]:
+def _wanted(wheelhouse: Wheelhouse, had: Had) -> set[str]:
     """The wheels that a run has, and those of packages that it failed to have for a target, with what its lock names.
 
     The lock of a target that lacks something stays as it was, so what it names has to stay, too.
@@ -87,7 +87,7 @@ def _wanted(wheelhouse: Wheelhouse, wheels: Iterable[StoredWheel], had: Had) -> 
     kept = {sha256 for target, named in locked_wheels(wheelhouse).items() if target in lacking for sha256 in named}
     return wanted | {
         wheel.filename
-        for wheel in wheels
+        for wheel in wheelhouse.wheels()
         if wheel.sha256 in kept or any(target.fits(wheel.tags) for target in failing.get(wheel.name, ()))
     }
 
