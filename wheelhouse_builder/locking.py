@@ -18,6 +18,21 @@ _POLL_SECONDS = 0.05
 
 
 @contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` if nobody does; whether it is held. Waits for nobody."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
 def locked(
     path: Path, canceller: Canceller | None = None, *, waiting: Callable[[], None] = lambda: None
 ) -> Iterator[None]:

@@ -23,7 +23,7 @@ from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
 from wheelhouse_builder.history.known import KnownFailure
 from wheelhouse_builder.history.recording import Built, inputs_of
-from wheelhouse_builder.locking import locked
+from wheelhouse_builder.locking import locked, locked_if_free
 from wheelhouse_builder.plan import Job, best, built_from
 from wheelhouse_builder.process import limited
 from wheelhouse_builder.project.build_system import read_build_system
@@ -107,6 +107,13 @@ class Pipeline:
             if earlier := self._earlier(job):  # another process may just have built it
                 return earlier
             return self._climb(job, place, phase)
+
+    def remove_left_behind(self) -> None:
+        """Remove the work folders of processes that died: nobody else would, if their jobs are not wanted again."""
+        for place in (self.cache / "work").glob("*/"):
+            with locked_if_free(_lock_of(place)) as is_free:
+                if is_free:
+                    _remove(place)
 
     def _earlier(self, job: Job) -> tuple[Build, Path] | None:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
@@ -247,7 +254,7 @@ class Pipeline:
         """
         place = self.cache / "work" / f"{job.source.source_id[:16]}-{job.target}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place.with_name(f"{place.name}.lock"), self.canceller):
+        with locked(_lock_of(place), self.canceller):
             _remove(place)
             place.mkdir()
             try:
@@ -369,6 +376,11 @@ def require_identity(filename: str, source: Source) -> None:
             hint="a version that is taken from version control has to be given to the build (docs: write a recipe)",
             everywhere=True,
         )
+
+
+def _lock_of(place: Path) -> Path:
+    """The lock file of a work folder."""
+    return place.with_name(f"{place.name}.lock")
 
 
 def _remove(folder: Path) -> None:

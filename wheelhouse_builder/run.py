@@ -250,6 +250,8 @@ class _Run:
         if "cross" in self.settings.engines and plan.of(Action.BUILD) and not sandbox().files:
             held = sandbox().told or "are not held at all"
             self.recorder(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
+        if plan.jobs:
+            self.pipeline.remove_left_behind()
         stored = {wheel.filename: wheel for wheel in self.wheelhouse.wheels()}
         tasks = Tasks(
             plan=plan,

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.projects import PYPROJECT, c_extension, sdist
-from tests.integration.test_bad_inputs import FAST, OFF, running_builds
+from tests.integration.test_bad_inputs import (
+    FAST,
+    OFF,
+    running_builds,
+    slow_project,
+    start,
+    wait_for,
+    wait_until,
+)
 from tests.wheels import make_wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.integration.conftest import Whb
@@ -29,12 +40,15 @@ def broken(folder: Path) -> Path:
     return sdist(folder, "broken", c_extension("broken", body="return not_declared_anywhere;"))
 
 
+def packages(archives: Sequence[Path]) -> list[str]:
+    return [part for path in archives for part in ("-P", f"{path.name.split('-')[0]} @ {path.as_uri()}")]
+
+
 def run(
     whb: Whb, command: str, *archives: Path, cwd: Path, code: int, options: tuple[str, ...] = (), **environment: str
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Run it on these archives; the rows by name, and the events."""
-    packages = [part for path in archives for part in ("-P", f"{path.name.split('-')[0]} @ {path.as_uri()}")]
-    done = whb(command, *packages, *FAST, "--json", *options, cwd=cwd, **OFF, **environment)
+    done = whb(command, *packages(archives), *FAST, "--json", *options, cwd=cwd, **OFF, **environment)
     assert done.returncode == code, done.stdout + done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
     return rows, [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -87,6 +101,27 @@ def test_a_refresh_does_not_try_what_is_known_to_fail(whb: Whb, tmp_path: Path) 
         tried = counter.read_text() != before
         found.append((tried, "with the same inputs" in rows["failing"]["message"]))
     assert found == [(True, False), (False, True), (True, False), (True, False)]
+
+
+def test_after_kill_9_only_what_was_not_finished_is_built(whb: Whb, tmp_path: Path) -> None:
+    """Nothing half-done is left either."""
+    counter, gate = tmp_path / "tries", tmp_path / "gate"
+    done = sdist(tmp_path, "done", with_setup("done", f"open({str(counter)!r}, 'a').write('x')"))
+    archives = (done, slow_project(tmp_path, gate))
+    process = start(whb, "build", *packages(archives), *FAST, "-j", "2", "--json", cwd=tmp_path)
+    assert process.stderr is not None
+    said = iter(process.stderr.readline, "")
+    assert any('"job-finished"' in line and '"build done' in line for line in said)
+    wait_for(gate.with_suffix(".here"))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: running_builds(whb) == [])
+    tries = counter.read_text()
+    gate.touch()
+    rows, _ = run(whb, "build", *archives, cwd=tmp_path, code=0)
+    assert {name: row["decision"] for name, row in rows.items()} == {"done": "reuse", "slow": "build"}
+    assert counter.read_text() == tries
+    assert [path.name for path in (tmp_path / "wheelhouse/.whb/tmp").iterdir()] == []
 
 
 def test_an_index_that_is_down_is_asked_again(whb: Whb, tmp_path: Path) -> None:

@@ -715,6 +715,22 @@ def test_the_same_inputs_have_the_same_key(tmp_path: Path, source: Source) -> No
     assert other not in (first, "")
 
 
+def test_what_a_process_that_died_left_behind_goes_and_nothing_that_is_in_use(
+    pipeline: Pipeline, engine: FakeEngine, source: Source, tmp_path: Path
+) -> None:
+    (tmp_path / "cache/work/dead-cp312/source").mkdir(parents=True)
+    (tmp_path / "cache/work/dead-cp312").chmod(0o500)
+    left: list[list[str]] = []
+
+    def builds(_: Work) -> None:
+        pipeline.remove_left_behind()
+        left.append(left_in_work(tmp_path))
+
+    engine.fails = builds
+    run(pipeline, job(pipeline, source))
+    assert left == [[f"{source.source_id[:16]}-{AMD312}"]]
+
+
 # time limits, and what is known to fail
 
 
