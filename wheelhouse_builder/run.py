@@ -27,7 +27,6 @@ from wheelhouse_builder.index.model import Status as ProjectStatus
 from wheelhouse_builder.pipeline import Pipeline
 from wheelhouse_builder.plan import Action, Plan, make_plan, with_estimates
 from wheelhouse_builder.project.workspace import with_members
-from wheelhouse_builder.recipes.store import check_tables
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.changes import compare
 from wheelhouse_builder.report.model import Report, Retired, Row, Status
@@ -147,7 +146,6 @@ class _Run:
         skips_known: bool = False,
     ) -> _Run:
         started, recorder = datetime.now(UTC), Recorder(listener)
-        check_tables(settings.package_tables)
         requirements = with_members(
             read_requirements(settings.requirements, constraints=settings.constraints, extra=settings.packages)
         )

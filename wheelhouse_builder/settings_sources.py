@@ -244,7 +244,7 @@ class _Reader:
                 self.constraints[normal] = (specifiers, str(file))
 
     def _read_packages(self, file: Path, content: Mapping[str, object]) -> None:
-        """`[packages.NAME]` tables under normalised names; what is in them is the recipes' business."""
+        """`[packages.NAME]` tables under normalised names."""
         for name, value in content.items():
             normal = canonicalize_name(name)
             if not isinstance(value, dict):
@@ -253,6 +253,13 @@ class _Reader:
                 self.problems.append(f"{file}: packages.{name}: {normal} is there twice")
             else:
                 self.packages[normal] = value
+                self._check_recipe(value, f"{file}: packages.{name}")
+
+    def _check_recipe(self, table: Mapping[str, object], place: str) -> None:
+        from wheelhouse_builder.recipes.store import problems_of  # noqa: PLC0415 - few settings have such tables
+
+        for error in problems_of(table, place):
+            self.problems.append(error.message + (f" ({error.hint})" if error.hint else ""))
 
 
 def _parse(file: Path) -> Mapping[str, object]:

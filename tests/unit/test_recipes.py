@@ -152,11 +152,13 @@ def test_wrong_project_recipe(project: dict[str, object], message: str, hint: st
     assert (hint or "") in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("table", [{"librariez": ["zlib"]}, {"libraries": ["zlip"]}, {"applies": "=40"}])
-def test_project_tables_are_checked_before_they_are_needed(table: dict[str, object]) -> None:
-    store.check_tables({"lxml": {"libraries": ["zlib"], "environment": {"A": "{openssl.prefix}"}}})
-    with pytest.raises(UsageError, match=r"packages\.lxml"):
-        store.check_tables({"lxml": table})
+def test_every_wrong_key_of_a_projects_table_is_told() -> None:
+    good = {"libraries": ["zlib"], "environment": {"A": "{openssl.prefix}"}}
+    assert list(store.problems_of(good, "whb.toml: packages.lxml")) == []
+    wrong = {"librariez": ["zlib"], "libraries": ["zlip"], "applies": "=40", "network": True}
+    messages = [error.message for error in store.problems_of(wrong, "whb.toml: packages.lxml")]
+    assert [message.split(": ")[2].split(" ")[0] for message in messages] == ["librariez", "libraries", "applies"]
+    assert {message.split(": ")[1] for message in messages} == {"packages.lxml"}
 
 
 # ---- files

@@ -520,3 +520,13 @@ def test_a_limit_of_a_build_leaves_some_time(tmp_path: Path) -> None:
     assert problems(tmp_path, 'job-timeout = "0 s"') == (
         "DIR/whb.toml: job-timeout: '0 s' leaves no time (write it as 6 hours, 90 min or 2 days)"
     )
+
+
+def test_wrong_tables_of_packages_are_told_with_the_rest(tmp_path: Path) -> None:
+    text = 'jobs = "2"\n[packages.lxml]\nlibrariez = ["zlib"]\nnetwork = "yes"\n'
+    assert problems(tmp_path, text).splitlines() == [
+        "3 problems in the settings:",
+        "DIR/whb.toml: jobs must be a whole number, not '2'",
+        "DIR/whb.toml: packages.lxml: librariez: is not a key here (did you mean libraries?)",
+        "DIR/whb.toml: packages.lxml: network: must be true or false",
+    ]

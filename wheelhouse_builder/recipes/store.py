@@ -21,7 +21,7 @@ from wheelhouse_builder.recipes.model import (
 from wheelhouse_builder.recipes.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
     from packaging.version import Version
@@ -44,11 +44,14 @@ def load_package_recipe(
     return _checked(recipe.extended(own), table) if own.fits(version) else recipe
 
 
-def check_tables(tables: Mapping[str, Mapping[str, object]]) -> None:
-    """Raise `UsageError` for the first `[packages.NAME]` that is no recipe, whether a run comes to use it or not."""
-    for name, values in tables.items():
-        table = Table(f"packages.{name}", values)
-        _check_libraries(parse_package_recipe(table), table)
+def problems_of(values: Mapping[str, object], where: str) -> Iterator[UsageError]:
+    """What is wrong with a project's own table: each key that is, whether a run comes to use it or not."""
+    for key, value in values.items():
+        table = Table(where, {key: value})
+        try:
+            _check_libraries(parse_package_recipe(table), table)
+        except UsageError as error:
+            yield error
 
 
 def load_library(name: str) -> LibraryRecipe:
