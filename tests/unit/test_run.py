@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from dataclasses import dataclass, field
+from functools import partialmethod
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,9 @@ from wheelhouse_builder import pipeline, run, tasks
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError
-from wheelhouse_builder.events import Event, JobFinished, Level, Note, ignore
+from wheelhouse_builder.events import Event, JobFinished, Level, Note, RunPlanned, ignore
+from wheelhouse_builder.history.model import AttemptOutcome, RunOutcome
+from wheelhouse_builder.history.store import History
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.critical_path import critical_path
@@ -751,3 +755,65 @@ def test_a_report_tells_what_the_time_went_to(world: World) -> None:
     assert spans[imports].after == (job,)
     assert [phase for phase, _ in spans[job].phases][:2] == ["download", "unpack"]
     assert [step.span.id for step in critical_path(report.spans)][-2:] == [imports, "publish"]
+
+
+# what is remembered
+
+
+def planned_seconds(world: World) -> float | None:
+    """What the last run thought that its one build would take."""
+    planned = [event for event in world.told if isinstance(event, RunPlanned)][-1]
+    return next(job.seconds for job in planned.jobs if job.job == f"demo-1.0-{AMD312}")
+
+
+def test_what_a_build_took_is_what_the_next_is_likely_to_take(world: World) -> None:
+    world.offer_sdist()
+    built = only(world.build())
+    assert planned_seconds(world) is None
+    world.engine.revision = "2"
+    (job,) = plan_run(world.settings(AMD312), listener=ignore, canceller=Canceller()).jobs
+    assert job.estimate is not None
+    assert job.estimate.source == "measured, 1 build"
+    world.build()
+    assert planned_seconds(world) == job.estimate.seconds
+    assert 0 < job.estimate.seconds <= built.seconds  # type: ignore[operator]  # it was built
+
+
+def test_what_a_build_took_is_known_to_another_wheelhouse_of_this_machine(world: World) -> None:
+    world.offer_sdist()
+    world.build()
+    world.engine.revision = "2"
+    world.build(wheelhouse="other")
+    assert planned_seconds(world) is not None
+
+
+def test_a_run_is_remembered_with_its_rows_and_attempts(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("broken")
+    world.engine.fails = fails_for("broken")  # type: ignore[assignment]  # a function of this shape
+    report = world.build()
+    history = History(world.house().history)
+    last = history.last_run()
+    assert last is not None
+    record, rows = last
+    assert (record.command, record.outcome, record.generation) == ("build", RunOutcome.CHANGED, report.generation)
+    assert [(row.name, row.status) for row in rows] == [("broken", "failed"), ("demo", "ready")]
+    assert {attempt.name: attempt.outcome for attempt in history.attempts()} == {
+        "broken": AttemptOutcome.FAILED,
+        "demo": AttemptOutcome.BUILT,
+    }
+
+
+def test_old_logs_go_with_the_runs_that_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "prune", partialmethod(History.prune, keep_runs=1))
+    world.offer_sdist()
+    world.engine.fails = fails_for("demo")  # type: ignore[assignment]  # a function of this shape
+    world.build()
+    house = world.house()
+    (kept,) = house.attempt_log_folder.iterdir()
+    (house.attempt_log_folder / "of-nothing.log.zst").touch()
+    for path in (kept, house.attempt_log_folder / "of-nothing.log.zst"):
+        os.utime(path, (0, 0))
+    world.build()
+    assert kept.exists()  # one of the last five failures
+    assert len(list(house.attempt_log_folder.iterdir())) == 2
