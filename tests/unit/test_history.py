@@ -207,6 +207,16 @@ def test_pruning_keeps_the_last_runs_and_the_newest_attempts_of_each_kind(histor
         assert connection.execute("SELECT count(*) FROM rows").fetchone() == (2,)
 
 
+def test_a_run_whose_clock_was_ahead_makes_nothing_older_than_it_is(history: History) -> None:
+    for ahead in (0, 4000, 1, 2):  # days
+        for _ in range(3):
+            history.add(dataclasses.replace(BUILT, started=NOW + timedelta(days=ahead)))
+        history.end_run(dataclasses.replace(RUN, started=NOW + timedelta(days=ahead)))
+    history.prune(keep_runs=3)
+    assert history.since() == NOW + timedelta(days=1)
+    assert len(history.attempts()) == 9
+
+
 def test_with_few_runs_nothing_is_pruned(history: History) -> None:
     for _ in range(9):
         history.add(BUILT)

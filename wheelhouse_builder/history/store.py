@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wheelhouse_builder.errors import PASSING_KINDS
@@ -54,7 +55,7 @@ _ADD_ATTEMPT = _insert("attempts", _ATTEMPT)
 _ADD_RUN = _insert("runs", _RUN)
 _ADD_ROW = _insert("rows", ("run", "position", *_ROW))
 _FORGET = """
-DELETE FROM attempts WHERE started < :since AND id NOT IN (
+DELETE FROM attempts WHERE started < (SELECT min(started) FROM runs) AND id NOT IN (
     SELECT id FROM (
         SELECT id, row_number() OVER (PARTITION BY name, target, strategy, outcome ORDER BY id DESC) AS age
         FROM attempts
@@ -183,18 +184,18 @@ class History:
         return self._read(lambda connection: tuple(map(_run, connection.execute(query, values))), ())
 
     def since(self) -> datetime | None:
-        """When the oldest of the runs that are remembered started, if older ones were forgotten."""
-        query = "SELECT number, started FROM runs ORDER BY number LIMIT 1"
+        """The earliest start of the runs that are remembered, if older ones were forgotten."""
+        query = "SELECT min(number) AS first, min(started) AS started FROM runs"  # one's clock may have been ahead
 
         def read(connection: sqlite3.Connection) -> datetime | None:
             row = connection.execute(query).fetchone()
-            return datetime.fromisoformat(row["started"]) if row and row["number"] > 1 else None
+            return datetime.fromisoformat(row["started"]) if row["started"] and row["first"] > 1 else None
 
         return self._read(read, None)
 
     def prune(self, keep_runs: int = KEEP_RUNS) -> None:
         """Forget what is older than the last runs, but for the newest attempts of each kind: estimates need them."""
-        oldest = "SELECT number, started FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
+        oldest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
 
         def write(connection: sqlite3.Connection) -> None:
             row = connection.execute(oldest, (keep_runs - 1,)).fetchone()
@@ -202,7 +203,7 @@ class History:
                 return
             connection.execute("DELETE FROM rows WHERE run < ?", (row["number"],))
             connection.execute("DELETE FROM runs WHERE number < ?", (row["number"],))
-            connection.execute(_FORGET, {"since": row["started"], "keep": _KEEP_ATTEMPTS})
+            connection.execute(_FORGET, {"keep": _KEEP_ATTEMPTS})
 
         self._write(write, None)
 
@@ -256,10 +257,10 @@ class History:
 def _written(path: Path, write: Callable[[sqlite3.Connection], T]) -> T:
     with _connected(path) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        for step in schema.STEPS[_version(connection) :]:
-            for statement in step:
+        if (version := _version(connection)) < schema.VERSION:
+            for statement in chain.from_iterable(schema.STEPS[version:]):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+            connection.execute(f"PRAGMA user_version = {schema.VERSION}")
         return write(connection)
 
 
