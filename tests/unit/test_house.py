@@ -19,7 +19,7 @@ STOREYS = (
     {"__main__"},
     {"cli", "backend"},
     {"wrapper", "refresh"},
-    {"run", "reporting", "server", "remote"},
+    {"run", "reporting", "explain", "server", "remote"},
     {"report"},
     {"admission"},
     {"tasks"},

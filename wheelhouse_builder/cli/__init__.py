@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "the same, up to the plan: what would happen, and why",
     "refresh": "the scheduled job: resolve again, build what is new, publish, retire what nothing needs",
     "init": "write a settings file, and what runs `whb refresh` every night",
+    "explain": "why a wheel is as it is, or why a build failed and what to do",
     "verify": "check that wheels load on their targets",
     "index": "publish what the wheelhouse holds",
     "rollback": "make an earlier generation of the index current again",

@@ -76,20 +76,21 @@ def input_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[
         if pins or new_pins:
             found += _differences(pins, new_pins)
         else:
-            found += _differences({name: old}, {name: new})
+            found += _differences({name: old.strip() or "none"}, {name: new.strip() or "none"})
     return tuple(found)
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [
-        f"{name} {_short(before.get(name, ''))} → {_short(after.get(name, ''))}"
+        f"{name} {shortened(before.get(name, 'none'))} → {shortened(after.get(name, 'none'))}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
 
 
-def _short(value: str) -> str:
-    return _DIGEST.sub(lambda digest: f"{digest[0][:_SHOWN_OF_DIGEST]}…", value.strip()) or "none"
+def shortened(value: str) -> str:
+    """The text with its digests short enough to be told from each other."""
+    return _DIGEST.sub(lambda digest: f"{digest[0][:_SHOWN_OF_DIGEST]}…", value)
 
 
 @dataclass(frozen=True, kw_only=True)

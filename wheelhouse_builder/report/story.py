@@ -128,7 +128,7 @@ class Story:
             facts.insert(0, ("Started", f"{report.started:%Y-%m-%d %H:%M UTC}"))
         wheels = {row.filename: row.size or 0 for row in report.rows if row.filename}
         if wheels:
-            then = f", was {file_size(report.changes.size)}" if report.changes else ""
+            then = f", was {file_size(report.changes.size)}" if report.changes and report.changes.size else ""
             facts.append(("Wheels", f"{len(wheels)}, {file_size(sum(wheels.values()))}{then}"))
         if report.changes:
             facts.append(("Against the run of", f"{report.changes.since:%Y-%m-%d %H:%M UTC}"))
