@@ -237,8 +237,8 @@ def _wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     limit = None if canceller is None else _limit.get()
 
-    def exceeded(message: str) -> JobError:
-        return JobError(message, log=log, tail=tail_of(log) if log else "", kind="time-out")
+    def exceeded(message: str, hint: str) -> JobError:
+        return JobError(message, hint=hint, log=log, tail=tail_of(log) if log else "", kind="time-out")
 
     try:
         while not _reaped(process, _POLL_SECONDS):
@@ -247,9 +247,10 @@ def _wait(
                 canceller.check()
             now = time.monotonic()
             if deadline is not None and now > deadline:
-                raise exceeded(f"{name} took longer than {timeout:g} s")
+                raise exceeded(f"{name} took longer than {timeout:g} s", "it hangs, or this machine is too busy for it")
             if limit is not None and now > limit.deadline:
-                raise exceeded(f"{name} was ended, the job took too long: {limit.why}")
+                hint = "the end of the log says where it hangs; a build that only needs more time needs a longer limit"
+                raise exceeded(f"{name} was ended, the job took too long: {limit.why}", hint)
     finally:
         kill_group(process)
 
