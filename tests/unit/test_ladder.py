@@ -57,6 +57,21 @@ def test_the_rungs_are_the_engines_that_can_build(tmp_path: Path) -> None:
     assert (found.engine, found.fingerprints) == (engine, ({"revision": "1"},))
 
 
+def test_an_engine_is_asked_once_for_a_source_and_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Target] = []
+    shapes = FakeEngine.fingerprints
+
+    def fingerprints(self: FakeEngine, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
+        asked.append(target)
+        return shapes(self, source, target)
+
+    monkeypatch.setattr(FakeEngine, "fingerprints", fingerprints)
+    ladder = Ladder(engines=(FakeEngine(),))
+    assert ladder.rungs(SDIST, AMD312) == ladder.rungs(SDIST, AMD312)
+    ladder.rungs(SDIST, ARM312)
+    assert asked == [AMD312, ARM312]
+
+
 def test_an_engine_that_the_machine_lacks_is_passed_over_and_told_once() -> None:
     told: list[Event] = []
     lacking = [Lacking(), Lacking(strategy=Strategy.EMULATED)]

@@ -290,12 +290,13 @@ def test_a_pure_wheel_serves_the_other_architecture(pipeline: Pipeline, engine: 
     assert engine.targets == [AMD312]
 
 
-def test_other_inputs_are_another_build(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
+def test_other_inputs_are_another_build(pipeline: Pipeline, engine: FakeEngine, source: Source, tmp_path: Path) -> None:
     first = job(pipeline, source)
     run(pipeline, first)
     engine.revision = "2"
-    second = job(pipeline, source)
-    run(pipeline, second)
+    later = make_pipeline(tmp_path, engine)
+    second = job(later, source)
+    run(later, second)
     assert set(first.request_keys).isdisjoint(second.request_keys)
     assert len(engine.built) == 2
     assert len(pipeline.builds.all()) == 2
@@ -705,9 +706,9 @@ def test_every_attempt_is_noted(tmp_path: Path, source: Source) -> None:
 def test_the_same_inputs_have_the_same_key(tmp_path: Path, source: Source) -> None:
     """Also of what fails before the build is known to take Rust, and not of another revision of the engine."""
     engine = FakeEngine(fails=refuse)
-    pipeline = make_pipeline(tmp_path, engine)
     for revision in ("1", "1", "2"):
         engine.revision = revision
+        pipeline = make_pipeline(tmp_path, engine)
         with pytest.raises(JobError):
             run(pipeline, job(pipeline, source))
     other, again, first = (attempt.key for attempt in pipeline.recording.history.attempts())

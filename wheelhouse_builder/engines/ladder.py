@@ -37,6 +37,9 @@ class Ladder:
     engines: tuple[Engine, ...]
     listener: Listener = ignore
     _lacking: dict[tuple[Strategy, Target], MachineError] = field(default_factory=dict, init=False, repr=False)
+    _had: dict[tuple[Strategy, Source, Target], tuple[Mapping[str, str], ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _told: set[str] = field(default_factory=set, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
@@ -67,14 +70,19 @@ class Ladder:
     def _fingerprints(
         self, engine: Engine, source: Source, target: Target
     ) -> tuple[Mapping[str, str], ...] | MachineError:
-        """Asked once for each target where they cannot be had: planning asks for every source."""
-        question = (engine.strategy, target)
-        if question not in self._lacking:
+        """Asked once in a run: to find what was built before is to ask for each build of the source, and each job does.
+
+        Where they cannot be had, once for each target: planning asks for every source.
+        """
+        if (engine.strategy, target) in self._lacking:
+            return self._lacking[engine.strategy, target]
+        question = (engine.strategy, source, target)
+        if question not in self._had:
             try:
-                return engine.fingerprints(source, target)
+                self._had[question] = engine.fingerprints(source, target)
             except MachineError as error:
-                self._lacking[question] = error
-        return self._lacking[question]
+                return self._lacking.setdefault((engine.strategy, target), error)
+        return self._had[question]
 
     def _tell(self, text: str, error: MachineError) -> None:
         with self._lock:
