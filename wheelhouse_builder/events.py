@@ -26,7 +26,6 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    BLOCKED = "blocked"  # something that it needs failed
     CANCELLED = "cancelled"
 
 

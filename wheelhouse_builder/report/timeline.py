@@ -24,7 +24,7 @@ _CHARACTER = 6.2  # pixels of one, on average
 _MOST_BARS = 800  # of those that took longest, so that a run of thousands of downloads stays a picture
 _MOST_TICKS = 10
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)  # seconds
-_CLASSES = {Outcome.FAILED: "bad", Outcome.BLOCKED: "held", Outcome.CANCELLED: "held"}
+_CLASSES = {Outcome.FAILED: "bad", Outcome.CANCELLED: "held"}
 
 
 def timeline(spans: Sequence[Span], critical: Sequence[str]) -> Markup:

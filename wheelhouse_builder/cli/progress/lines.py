@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _STYLES = {
     Outcome.DONE: "green",
     Outcome.FAILED: "red",
-    Outcome.BLOCKED: "yellow",
     Outcome.CANCELLED: "yellow",
 }
 
