@@ -12,7 +12,9 @@ from selenium.webdriver.chrome.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+AXE = "axe-core-4.14.1.js"  # in the folder of the tests: scripts/axe
 PHONE = (360, 780)
 DESK = (1200, 900)
 # As root, and on a machine that reaches nothing: without these Chromium looks for its maker's hosts.
@@ -61,6 +63,17 @@ class Browser:
         """The text that can be seen of each element that can be."""
         found = self.driver.find_elements("css selector", selector)
         return [element.text for element in found if element.is_displayed()]
+
+    def barriers(self, axe: Path) -> list[tuple[str, str, str]]:
+        """What axe-core, which lies there, finds in the page that keeps people out: rule, element, what is wrong."""
+        self.run(axe.read_text(encoding="utf-8"))
+        found = self.driver.execute_async_script(
+            "axe.run(document, {resultTypes: ['violations']}).then(arguments[0], error => arguments[0](String(error)))"
+        )
+        assert len(found["passes"]) > 20
+        return [
+            (rule["id"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]
+        ]
 
     def wait(self, holds: Callable[[], object], seconds: float = 10.0) -> None:
         """Until something holds; fails when it never does."""
