@@ -424,7 +424,7 @@ def test_what_needs_something_that_failed_is_blocked_and_nothing_else(world: Wor
     report = world.build(**WITH_IMPORTS)
     assert statuses(report) == {"broken": "failed", "user": "blocked", "users-user": "blocked", "other": "ready"}
     blocked = of(report, AMD312, "users-user")
-    assert (blocked.blocked_by, blocked.kind, blocked.hint) == (("broken",), "blocked", "")
+    assert (blocked.blocked_by, blocked.kind, blocked.hint) == (("broken",), "", "")
     assert blocked.message == "blocked by broken; the wheel is kept, and taken in when that is there"
     assert [wanted for _, wanted, _ in world.imported] == [[f"other-1.0-{ANY}.whl"]]
     assert world.wheels() == [f"other-1.0-{ANY}.whl"]

@@ -103,6 +103,7 @@ def _row(row: Row) -> Data:
         "log": _text(row.log),
         "tail": redact(row.tail) or None,
         "kind": row.kind or None,
+        "blocked-by": list(row.blocked_by),
     }
 
 

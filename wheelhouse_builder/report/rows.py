@@ -87,7 +87,7 @@ def _failed(decision: Decision, error: WhbError, seconds: float | None) -> Row:
 def _blocked(decision: Decision, lacking: Sequence[NormalizedName], seconds: float | None) -> Row:
     """A wheel that nobody can use yet. What it lacks has a row of its own, which says why."""
     message = f"blocked by {', '.join(lacking)}; the wheel is kept, and taken in when that is there"
-    return _row(decision, Status.BLOCKED, seconds=seconds, message=message, kind="blocked", blocked_by=tuple(lacking))
+    return _row(decision, Status.BLOCKED, seconds=seconds, message=message, blocked_by=tuple(lacking))
 
 
 def _unproved(decision: Decision, verdicts: tuple[Verdict, ...], seconds: float | None) -> Row:
