@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.diagnose.rules import library_of, rules
-from wheelhouse_builder.diagnose.search import Piece, first_about, last_hit, lines_before, pieces, text_of
+from wheelhouse_builder.diagnose.search import (
+    BESIDE,
+    Piece,
+    first_about,
+    last_hit,
+    last_said,
+    lines_before,
+    pieces,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +28,6 @@ if TYPE_CHECKING:
 _BEFORE, _AFTER = 3, 6  # lines of context
 _UNKNOWN_LINES = 8
 _END_BYTES = 1 << 20  # where a log's last errors are
-_BESIDE = -1  # the start of a piece that is not of the log
 _LONGEST = 400  # characters of a line that is shown
 _LIKE_AN_ERROR = re.compile(
     r"(?i)\b(?:errors?|fatal|fail(?:ed|ure|s)?|exception|traceback|abort(?:ed|ing)?|killed|panic(?:ked)?|cannot"
@@ -79,11 +87,10 @@ def diagnose(log: BinaryIO, *, message: str = "", tail: str = "") -> Diagnosis:
     the build. Where a rule names a {file}, its first line about that file counts: the later ones follow from it.
     """
     quoted = "" if _ends_with(log, tail) else tail  # there it has line numbers
-    beside = Piece(start=_BESIDE, content=f"{message}\n{quoted}".encode(errors="replace"))
     for general in (False, True):
         asked = [rule for rule in rules() if rule.general is general]
-        if hit := last_hit(itertools.chain([beside], pieces(log)), asked):
-            return _diagnosis(_first_about_same_file(hit, log, beside), log)
+        if hit := last_said(f"{message}\n{quoted}", asked) or last_hit(log, asked):
+            return _diagnosis(_first_about_same_file(hit, log), log)
     return _not_known(log, quoted)
 
 
@@ -92,17 +99,17 @@ def _ends_with(log: BinaryIO, text: str) -> bool:
     return end is not None and text.strip().encode(errors="replace") in end.content
 
 
-def _first_about_same_file(hit: Hit, log: BinaryIO, beside: Piece) -> Hit:
+def _first_about_same_file(hit: Hit, log: BinaryIO) -> Hit:
     file = hit.match.groupdict().get("file")
     if file is None:
         return hit
-    found = [first_about(piece, hit.rule, file) for piece in (beside, *pieces(log))]
+    found = [first_about(piece, hit.rule, file) for piece in (hit.piece, *pieces(log))]
     return next((first for first in reversed(found) if first), hit)
 
 
 def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
-    names = {name: value or "" for name, value in hit.match.groupdict().items()}
     rule = hit.rule
+    names = dict.fromkeys(rule.groups, "") | {name: value or "" for name, value in hit.match.groupdict().items()}
     library = rule.library.format_map(names) or library_of(names)
     names["library"] = library or "the library that has it"
     return Diagnosis(
@@ -119,12 +126,18 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
 
 
 def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
-    """The line of a hit with what stands around it."""
+    """The line of a hit with what stands around it, but for a traceback of the build's own."""
     content = hit.piece.content
     above = content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
+    above = list(itertools.takewhile(_begins_no_traceback, reversed(above)))[::-1]
     below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[: _AFTER + 1]
-    first = lines_before(log, hit.piece, hit.at) - len(above) + 1 if hit.piece.start != _BESIDE else None
+    below = list(itertools.takewhile(_begins_no_traceback, below))
+    first = lines_before(log, hit.piece, hit.at) - len(above) + 1 if hit.piece.start != BESIDE else None
     return _numbered([*above, *below], first)
+
+
+def _begins_no_traceback(line: bytes) -> bool:
+    return b"Traceback (most recent call last)" not in line
 
 
 def _not_known(log: BinaryIO, quoted: str) -> Diagnosis:

@@ -5,7 +5,9 @@ A rule has these fields:
 - `id`: names the rule; reports, the history and docs/reference/failures.md show it.
 - `pattern`: a regular expression over one line; its named groups may stand in `cause` and `remedy` as {name}. What a
   group `header`, `package` or `link` found is looked up in `libraries.toml`; {library} is then the library's name.
+  <<NAMES>> is any of the names that `names.toml` has under NAMES.
 - `words`: literals, one of which stands in every line that the pattern matches: a log is searched for those.
+- `said`: such an expression over the lines of an error of our own, beside or instead of `pattern`, which is for both.
 - `library`: the missing library's name where the pattern finds none; it may have {names}.
 - `class`: one of `classes.toml`.
 - `cause`, `remedy`: why, and what to do; [packages.NAME] is shown with the package's name.
@@ -28,13 +30,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NAMES = re.compile(r"<<(\w+)>>")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One rule; this module explains the fields."""
 
     id: str
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | None
+    said: re.Pattern[str] | None
     words: tuple[str, ...]
     kind: str
     cause: str
@@ -44,6 +49,11 @@ class Rule:
     everywhere: bool
     general: bool
     area: str  # the file that has it
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names of all that its expressions find."""
+        return frozenset(name for pattern in (self.pattern, self.said) if pattern for name in pattern.groupindex)
 
 
 class LiesIn(StrEnum):
@@ -77,8 +87,9 @@ def rules() -> tuple[Rule, ...]:
 def _rule(entry: Mapping[str, Any], area: str) -> Rule:
     return Rule(
         id=entry["id"],
-        pattern=re.compile(entry["pattern"]),
-        words=tuple(entry["words"]),
+        pattern=_compiled(entry.get("pattern")),
+        said=_compiled(entry.get("said")),
+        words=tuple(entry.get("words", ())),
         kind=entry["class"],
         cause=entry["cause"],
         remedy=entry["remedy"],
@@ -88,6 +99,14 @@ def _rule(entry: Mapping[str, Any], area: str) -> Rule:
         general=entry.get("general", False),
         area=area,
     )
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    return None if pattern is None else re.compile(_NAMES.sub(_any_of, pattern))
+
+
+def _any_of(names: re.Match[str]) -> str:
+    return f"(?:{'|'.join(_data('names.toml')[names[1]])})"
 
 
 @cache

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
     from wheelhouse_builder.diagnose.rules import Rule
 
+BESIDE = -1  # the start of a piece that is not of the log
 _PIECE = 8 << 20  # bytes
 _LONGEST = 2000  # characters of a line on either side of a rule's word: some programs write megabytes into one
 _COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
@@ -56,13 +57,26 @@ def pieces(log: BinaryIO, size: int = _PIECE) -> Iterator[Piece]:
         end = start
 
 
-def last_hit(searched: Iterable[Piece], rules: Iterable[Rule]) -> Hit | None:
-    """The last line that one of `rules` decides; of several rules for it, the first."""
+def last_said(text: str, rules: Sequence[Rule]) -> Hit | None:
+    """The last line of an error of our own that one of `rules` decides; of several rules for it, the first."""
+    piece = Piece(start=BESIDE, content=text.encode(errors="replace"))
+    at = len(piece.content)
+    for line in reversed(piece.content.split(b"\n")):
+        at -= len(line) + 1
+        for rule in rules:
+            tried = (pattern.search(text_of(line)) for pattern in (rule.said, rule.pattern) if pattern)
+            if match := next(filter(None, tried), None):
+                return Hit(rule=rule, match=match, piece=piece, at=at + 1)
+    return None
+
+
+def last_hit(log: BinaryIO, rules: Sequence[Rule]) -> Hit | None:
+    """The last line of a log that one of `rules` decides; of several rules for it, the first."""
     by_word: dict[bytes, list[tuple[int, Rule]]] = defaultdict(list)
     for order, rule in enumerate(rules):
         for word in rule.words:
             by_word[word.encode()].append((order, rule))
-    found = (_last_in(piece, by_word) for piece in searched)
+    found = (_last_in(piece, by_word) for piece in pieces(log))
     return next((hit for hit in found if hit is not None), None)
 
 
@@ -70,11 +84,13 @@ def _last_in(piece: Piece, by_word: dict[bytes, list[tuple[int, Rule]]]) -> Hit 
     best: tuple[int, int, Hit] | None = None  # the line, the rule's order (negative: the first one wins)
     content = piece.content
     for word, candidates in by_word.items():
+        if word not in content:  # many times as fast as to look for it from the end
+            continue
         earliest, end = best[0] if best else 0, len(content)
         while (position := content.rfind(word, earliest, end)) >= 0:
             line_start, line = line_around(content, position)
             for order, rule in candidates:
-                if match := rule.pattern.search(line):
+                if rule.pattern and (match := rule.pattern.search(line)):
                     hit = Hit(rule=rule, match=match, piece=piece, at=line_start)
                     best = max(best or (-1, 0, hit), (line_start, -order, hit), key=lambda one: one[:2])
                     break
@@ -89,7 +105,7 @@ def first_about(piece: Piece, rule: Rule, file: str) -> Hit | None:
     word, position = f"{file}:".encode(), 0
     while (position := piece.content.find(word, position)) >= 0:
         start, line = line_around(piece.content, position)
-        match = rule.pattern.search(line)
+        match = rule.pattern.search(line) if rule.pattern else None
         if match and match["file"] == file:
             return Hit(rule=rule, match=match, piece=piece, at=start)
         position += len(word)
