@@ -138,7 +138,8 @@ def night(packages: int = 30) -> Report:
         for target in TARGETS
     ]
     blocked = [
-        row("bonsai", target, Status.BLOCKED, kind="blocked", message="blocked by python-ldap") for target in TARGETS
+        row("bonsai", target, Status.BLOCKED, message="blocked by python-ldap", blocked_by=(ldap[0].name,))
+        for target in TARGETS
     ]
     nothing = row(
         "tensorflow",

@@ -278,7 +278,7 @@ class _Run:
             seconds=self.recorder.elapsed,
             command=self.command,
             started=self.started,
-            changes=self._changes(rows),
+            changes=self._changes(rows, whole=tidies),
             spans=self.recorder.spans(),
             warnings=tuple(self.recorder.warnings),
             retired=tuple(Retired(filename=name, reason=why) for name, why in sorted(gone.reasons.items())),
@@ -288,12 +288,13 @@ class _Run:
 
     # the history
 
-    def _changes(self, rows: Iterable[Row]) -> Changes | None:
-        """This run against the last one of its command."""
+    def _changes(self, rows: Iterable[Row], *, whole: bool) -> Changes | None:
+        """This run against the last one of its command; `whole`: what it was not asked for, nobody wants."""
         last = self.history.last_run(command=self.command)
         if last is None:
             return None
-        return compare(rows, last, cache(lambda name: self.history.attempts(name=name)), began=self.started)
+        tries = cache(lambda name: self.history.attempts(name=name))
+        return compare(rows, last, tries, began=self.started, whole=whole)
 
     def _remember(self, report: Report) -> None:
         """Note what the run came to, and forget what is older than the last runs."""

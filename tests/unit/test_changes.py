@@ -60,6 +60,11 @@ def test_what_nothing_asks_for_any_more_is_removed_if_it_was_there() -> None:
     assert gone.items == (Change(kind=ChangeKind.REMOVED, name="six", target=str(ARM), before="1.0"),)
 
 
+def test_a_run_that_was_asked_for_a_part_says_nothing_of_the_rest() -> None:
+    then = (run_record(), [past(row("six"))])
+    assert compare([], then, lambda name: [], began=BEGAN, whole=False).items == ()
+
+
 def test_regressions_come_first() -> None:
     now = [row("a-new-one"), KEPT, failed("zlib")]
     assert [name for _, name in kinds(now, [past(KEPT), past(failed("zlib"))])] == ["zlib", "a-new-one"]

@@ -82,6 +82,12 @@ def test_regressions_are_first_and_what_is_blocked_is_last() -> None:
     assert order == [("python-ldap", True), ("tensorflow", True), ("uwsgi", False), ("bonsai", True)]
 
 
+def test_a_failure_tells_what_waits_for_it() -> None:
+    assert Story(NIGHT).failures[0].blocks == ("bonsai",)
+    assert "Blocks: bonsai" in report_markdown(NIGHT)
+    assert "<dt>Blocks</dt><dd>bonsai</dd>" in report_html(NIGHT)
+
+
 def test_a_failure_on_several_targets_is_told_once() -> None:
     story = Story(report(failed(target=AMD), failed(target=ARM), failed(target=ARM, kind="other", message="else")))
     assert [failure.targets for failure in story.failures] == [(AMD, ARM), (ARM,)]

@@ -10,6 +10,7 @@ from wheelhouse_builder.events import (
     Event,
     JobFinished,
     JobPhase,
+    JobRetried,
     JobStarted,
     Level,
     Note,
@@ -84,6 +85,18 @@ def test_a_phase_of_the_run_is_a_span_unless_jobs_tell_of_it() -> None:
 def test_what_did_not_end_was_cancelled() -> None:
     recorder, _ = record((1, started("a")))
     assert recorder.spans()[0].outcome is Outcome.CANCELLED
+
+
+def test_each_try_of_a_job_is_a_span() -> None:
+    again = JobRetried(job="a", title="a", seconds=2, message="down", kind="network", delay=2, alone=False)
+    recorder, _ = record(
+        (1, started("a")), (3, again), (5, started("a")), (6, again), (9, started("a")), (10, finished("a"))
+    )
+    assert [(each.id, each.start, each.end, each.outcome) for each in recorder.spans()] == [
+        ("a try 1", 1.0, 3.0, Outcome.FAILED),
+        ("a try 2", 5.0, 6.0, Outcome.FAILED),
+        ("a", 9.0, 10.0, Outcome.DONE),
+    ]
 
 
 def test_a_warning_is_kept_once() -> None:

@@ -105,6 +105,8 @@ def _failure(failure: Failure, targets: str, *, place: str | None) -> Markup:
         facts.append(("Was there", f"on {regressed.good:%Y-%m-%d}{_as_version(regressed.before, failure.version)}"))
     if regressed and regressed.inputs:
         facts.append(("Since then", "; ".join(regressed.inputs)))
+    if failure.blocks:
+        facts.append(("Blocks", ", ".join(failure.blocks)))
     if failure.log:
         facts.append(("Log", failure.log))
     return tag(

@@ -105,6 +105,8 @@ def _failure(failure: Failure, targets: str) -> Iterator[str]:
         yield f"Was there on {was.good:%Y-%m-%d}{version}  "
     if was and was.inputs:
         yield f"Since then: {_escaped('; '.join(was.inputs))}  "
+    if failure.blocks:
+        yield f"Blocks: {_escaped(', '.join(failure.blocks))}  "
     if failure.log:
         yield f"Log: {_code(failure.log)}  "
     if failure.tail:

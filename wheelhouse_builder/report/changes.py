@@ -27,11 +27,17 @@ _SHOWN_OF_DIGEST = 12  # characters
 
 
 def compare(
-    rows: Iterable[Row], last: tuple[RunRecord, Sequence[PastRow]], tries: Tries, *, began: datetime
+    rows: Iterable[Row],
+    last: tuple[RunRecord, Sequence[PastRow]],
+    tries: Tries,
+    *,
+    began: datetime,
+    whole: bool = True,
 ) -> Changes:
     """This run against an earlier one.
 
-    `tries` gives every try to build a package, those of this run among them; `began` is when this run did.
+    `tries` gives every try to build a package, those of this run among them; `began` is when this run did. A run that
+    is not `whole` was asked for a part of what is wanted: then nothing is known of what it was not asked for.
     """
     record, past_rows = last
     past = {(row.name, row.target): row for row in past_rows}
@@ -48,7 +54,7 @@ def compare(
     items += [
         Change(kind=ChangeKind.REMOVED, name=gone.name, target=gone.target, before=gone.version)
         for gone in past.values()
-        if gone.status == Status.READY
+        if whole and gone.status == Status.READY
     ]
     order = list(ChangeKind)
     items.sort(key=lambda change: (order.index(change.kind), change.name, change.target))

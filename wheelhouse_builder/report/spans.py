@@ -11,6 +11,7 @@ from wheelhouse_builder.events import (
     Event,
     JobFinished,
     JobPhase,
+    JobRetried,
     JobStarted,
     Level,
     Note,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.events import Listener
 
+_TRY = " try "  # in the id of what was tried and will be again
 RUN_LANE = "run"  # of the phases of the run itself; the others have the lanes of the queue
 
 
@@ -94,6 +96,10 @@ class Recorder:
                 )
             case JobPhase() if span := self._jobs.get(event.job):
                 self._jobs[event.job] = replace(span, phases=(*span.phases, (event.phase, now)))
+            case JobRetried() if span := self._jobs.pop(event.job, None):
+                number = sum(name.startswith(f"{event.job}{_TRY}") for name in self._jobs) + 1
+                name, title = f"{event.job}{_TRY}{number}", f"{span.title}, try {number}"
+                self._jobs[name] = replace(span, id=name, title=title, end=now, outcome=Outcome.FAILED)
             case JobFinished() if span := self._jobs.get(event.job):
                 self._jobs[event.job] = replace(span, end=now, outcome=event.outcome)
 

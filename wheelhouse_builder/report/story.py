@@ -39,6 +39,7 @@ class Failure:
     hint: str
     tail: str  # the decisive lines of the log
     log: str  # where the whole of it is
+    blocks: tuple[str, ...]  # what waits for it
     regressed: Change | None  # where it was there before
 
     @property
@@ -81,7 +82,11 @@ class Story:
         for row in self.report.failed:
             known = (row.name, str(row.target)) in regressed
             groups[row.name, str(row.version), row.status, row.kind, row.message, str(known)].append(row)
-        found = [_failure(rows, regressed) for rows in groups.values()]
+        blocks: dict[str, set[str]] = defaultdict(set)
+        for row in self.report.failed:
+            for name in row.blocked_by:
+                blocks[name].add(row.name)
+        found = [_failure(rows, regressed, sorted(blocks[rows[0].name])) for rows in groups.values()]
         return tuple(sorted(found, key=_weight))
 
     @cached_property
@@ -188,7 +193,7 @@ def _weight(failure: Failure) -> tuple[bool, bool, int, str]:
     return blocked, not failure.regressed, _ORDER.index(failure.status), failure.name
 
 
-def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change]) -> Failure:
+def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change], blocks: Sequence[str]) -> Failure:
     first = rows[0]
     lines = redact(first.tail).splitlines()
     shown = lines if len(lines) <= _TAIL_LINES else ["…", *lines[-_TAIL_LINES:]]
@@ -202,6 +207,7 @@ def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change]) -
         hint=redact(first.hint),
         tail="\n".join(line[:_TAIL_WIDTH] for line in shown),
         log=str(first.log or ""),
+        blocks=tuple(blocks),
         regressed=regressed.get((first.name, str(first.target))),
     )
 
