@@ -20,6 +20,7 @@ def test_a_row_is_remembered_as_plain_text_and_numbers() -> None:
         target="cp312-musllinux_1_2_aarch64",
         status="ready",
         action="build",
+        reason=row.reason,
         strategy=Strategy.CROSS,
         filename=row.filename,
         size=400_000,
