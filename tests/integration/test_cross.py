@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -270,6 +271,23 @@ def test_the_sandbox_lets_nothing_be_written_but_where_it_may(tmp_path: Path) ->
     assert (mine / "whb-was-here").exists()
     (mine / "after").touch()
     (yours / "after").touch()
+
+
+def test_the_sandbox_sees_a_disk_that_is_mounted_below_a_folder_where_it_may_write(tmp_path: Path) -> None:
+    """As where the cache is a disk of its own below /tmp, where every build may write. Other disks stay read-only."""
+    upper, mine, yours = tmp_path / "tmp", tmp_path / "tmp/mine", tmp_path / "tmp/yours"
+    for folder in (mine, yours):
+        folder.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    try:
+        (mine / "work").mkdir()
+        script = f"touch {mine}/work/here; touch {yours}/here || echo refused"
+        held = sandbox().around(["sh", "-c", script], [upper, mine / "work"])
+        assert run(held, env=base_environment()).output.splitlines()[-1] == "refused"
+        assert (mine / "work/here").exists()
+    finally:
+        for folder in (mine, yours):
+            subprocess.run(["umount", folder], check=True)
 
 
 def test_the_sandbox_of_a_user_who_is_not_root(tmp_path: Path) -> None:

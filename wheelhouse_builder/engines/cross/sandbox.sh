@@ -9,7 +9,7 @@ while read -r _ point type _; do
   esac
 done </proc/self/mounts
 while [ "$1" != -- ]; do
-  mount --bind "$1" "$1"
+  mount --rbind "$1" "$1"   # with what is mounted below it: the cache may be a disk of its own below /tmp
   mount -o remount,bind,rw "$1"
   shift
 done
