@@ -107,7 +107,7 @@ def inputs_of(fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str,
     """
     pins = [line.partition(" --hash=")[0].rstrip(" \\") for line in build_lock.splitlines() if line[:1].isalnum()]
     inputs = {name: value if _is_short(value) else _digest(value) for name, value in fingerprint.items() if value}
-    return inputs | ({"build requirements": "\n".join(pins)} if pins else {})
+    return inputs | ({"build requirements": redact("\n".join(pins))} if pins else {})
 
 
 def _is_short(value: str) -> bool:

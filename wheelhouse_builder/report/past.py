@@ -32,7 +32,7 @@ def past_row(row: Row) -> PastRow:
         target=str(row.target),
         status=row.status,
         action=row.action,
-        reason=row.reason,
+        reason=redact(row.reason),
         strategy=row.strategy,
         filename=row.filename,
         size=row.size,
