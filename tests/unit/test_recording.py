@@ -116,7 +116,7 @@ def test_a_log_that_cannot_be_kept_hides_no_failure(recording: Recording) -> Non
 
 
 def test_inputs_are_for_people() -> None:
-    lock = "cffi==2.1.1 \\\n    --hash=sha256:20\n# a comment\n--index-url https://x/\nown @ https://me:secret@host/x --hash=x\n"
+    lock = "cffi==2.1.1 \\\n    --hash=sha256:20\n# a comment\n--pre\nown @ https://me:secret@host/x --hash=x\n"
     found = inputs_of({"zig": "0.17.1", "wrappers": "#!/bin/sh\n", "long": "x" * 100, "target tree": ""}, lock)
     assert found["zig"] == "0.17.1"
     assert len(found["wrappers"]) == len(found["long"]) == 64
