@@ -1,4 +1,4 @@
-"""A package index on this machine: generated projects, served by nginx as any index is (PEP 691, ETags, no max-age)."""
+"""A package index on this machine: generated projects, served by nginx (PEP 691, ETags, every page asked for anew)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ http {{
         location /simple/ {{
             index index.json;
             types {{ application/vnd.pypi.simple.v1+json json; }}
+            add_header Cache-Control no-cache;
         }}
     }}
 }}

@@ -41,11 +41,13 @@ def c_extension(name: str, *, includes: str = "", body: str = "return PyLong_Fro
     }
 
 
-def sdist(folder: Path, name: str, files: Mapping[str, str], *, extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:
-    """Write `<name>-1.0.tar.gz` with these files (and bare members `extra`), all below one top directory."""
-    stem = f"{name.replace('-', '_')}-1.0"
+def sdist(
+    folder: Path, name: str, files: Mapping[str, str], *, version: str = "1.0", extra: tuple[tarfile.TarInfo, ...] = ()
+) -> Path:
+    """Write `<name>-<version>.tar.gz` with these files (and bare members `extra`), all below one top directory."""
+    stem = f"{name.replace('-', '_')}-{version}"
     path = folder / f"{stem}.tar.gz"
-    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n"
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
     with tarfile.open(path, "w:gz") as archive:
         for member, text in {"PKG-INFO": metadata, **files}.items():
             info = tarfile.TarInfo(f"{stem}/{member}")

@@ -188,6 +188,13 @@ def test_a_retired_wheel_that_is_asked_for_again_comes_back(nights: Nights) -> N
     assert nights.shown == [old, new]
 
 
+def test_a_failure_brings_nothing_back(nights: Nights) -> None:
+    built, fetched = nights.take(tag=OWN), nights.take(tag=UPSTREAM, origin="fetched")
+    assert nights.run(MOMENT, {("demo", AMD312): fetched}).reasons.keys() == {built}
+    nights.run(MOMENT + DAY, {("demo", AMD312): None})
+    assert nights.shown == [fetched]
+
+
 def test_a_retired_wheel_that_is_taken_in_again_comes_back(nights: Nights) -> None:
     old, new = nights.take(version="1.0"), nights.take(version="2.0")
     nights.run(MOMENT, {("demo", AMD312): new})

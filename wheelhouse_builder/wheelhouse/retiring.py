@@ -38,9 +38,8 @@ class Retiring:
 
 def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime) -> None:
     """Note what a run asked for, and have it published (again), under the lock."""
-    wanted = _wanted(wheelhouse, had)
-    note_uses(wheelhouse.records, sorted(wanted), moment)
-    if back := wanted & retired_wheels(wheelhouse.records).keys():
+    note_uses(wheelhouse.records, sorted(_wanted(wheelhouse, had)), moment)
+    if back := retired_wheels(wheelhouse.records).keys() & set(had.values()):
         bring_back(wheelhouse.records, sorted(back))
 
 
