@@ -27,7 +27,7 @@ class Admission:
     """What came of the wheels that tasks gave."""
 
     wheels: Mapping[str, StoredWheel | WhbError]  # what was admitted, by the id of the task that gave the wheel
-    blocked: Mapping[Target, Blocked]  # what cannot be used there, since something that it needs is not there
+    blocked: Mapping[Target, Blocked]  # by target that a wheel came for: what lacks something that it needs there
 
 
 def admit_all(tasks: Tasks, ended: Ended) -> Admission:
@@ -37,9 +37,11 @@ def admit_all(tasks: Tasks, ended: Ended) -> Admission:
     wheel may come from several tasks (abi3): it is judged, and admitted, once.
     """
     offers = list(_offers(tasks, ended))
-    first = _blocked(tasks, ended, [offer for offer in offers if offer.fails])
+    targets = {offer.target for offer in offers}
+    first = _blocked(tasks, ended, targets, [offer for offer in offers if offer.fails])
     refused = {offer.provided.path for offer in offers if offer.fails and offer.name not in first[offer.target]}
-    blocked = _blocked(tasks, ended, [offer for offer in offers if offer.fails or offer.provided.path in refused])
+    failing = [offer for offer in offers if offer.fails or offer.provided.path in refused]
+    blocked = _blocked(tasks, ended, targets, failing)
     usable: dict[Path, list[_Offer]] = defaultdict(list)
     for offer in offers:
         if offer.provided.path not in refused and offer.name not in blocked[offer.target]:
@@ -86,11 +88,11 @@ def _offers(tasks: Tasks, ended: Ended) -> Iterator[_Offer]:
             )
 
 
-def _blocked(tasks: Tasks, ended: Ended, failed: Iterable[_Offer]) -> dict[Target, Blocked]:
+def _blocked(tasks: Tasks, ended: Ended, targets: Iterable[Target], failed: Iterable[_Offer]) -> dict[Target, Blocked]:
     names: dict[Target, set[NormalizedName]] = defaultdict(set)
     for offer in filter(lambda offer: offer.judged, failed):
         names[offer.target].add(offer.name)
-    return {target: tasks.blocked(target, ended, names[target]) for target in tasks.plan.targets}
+    return {target: tasks.blocked(target, ended, names[target]) for target in targets}
 
 
 def _admit(
