@@ -5,6 +5,7 @@ Progress bars, logs, JSON lines and the report listen; the pipeline prints nothi
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -114,3 +115,19 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+def once(listener: Listener) -> Listener:
+    """A listener that tells each note once: what is said of one target is mostly to be said of all. Safe in threads."""
+    told: set[Note] = set()
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Note):
+            with lock:
+                if event in told:
+                    return
+                told.add(event)
+        listener(event)
+
+    return tell

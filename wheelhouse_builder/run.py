@@ -17,7 +17,7 @@ from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
-from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
+from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned, once
 from wheelhouse_builder.history.estimates import Estimates, Sample
 from wheelhouse_builder.history.known import KnownFailures
 from wheelhouse_builder.history.logs import prune_logs
@@ -163,7 +163,7 @@ class _Run:
             now=_counting_from(history, started, recorder) if settings.min_age else None,
             format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
             indexes=requirements,
-            listener=recorder,
+            listener=once(recorder),
             canceller=canceller,
         )
         return cls(
@@ -220,22 +220,12 @@ class _Run:
 
             lock = lock_without(yanks, wanted, locked)
             offered = list(select(lock, options.format_control))
-            self._tell_yanked(before, offered, target, options)
+            _tell_yanked(before, offered, target, options)
             return offered
 
         sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
         with ThreadPoolExecutor() as pool:
             return dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
-
-    def _tell_yanked(
-        self, before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
-    ) -> None:
-        """Name the versions that went back since upstream yanked the one that the wheelhouse's lock has."""
-        back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
-        for name, old, new in back:
-            if new < old and (reason := yank_reason(name, old, target, options)):
-                text = f"{name} {old} is yanked upstream ({redact(reason)}): {new} is taken for {target}"
-                self.recorder(Note(text=text, level=Level.WARNING))
 
     # build
 
@@ -336,6 +326,17 @@ def _counting_from(history: History, started: datetime, recorder: Recorder) -> d
     if told:
         recorder(Note(text=told, level=Level.WARNING))
     return moment
+
+
+def _tell_yanked(
+    before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
+) -> None:
+    """Name the versions that went back since upstream yanked the one that the wheelhouse's lock has."""
+    back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
+    for name, old, new in back:
+        if new < old and (reason := yank_reason(name, old, target, options)):
+            text = f"{name} {old} is yanked upstream ({redact(reason)}): {new} is taken"
+            options.listener(Note(text=text, level=Level.WARNING))
 
 
 def _pipeline(

@@ -9,6 +9,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelhouse_builder.events import Event, Level, Note, RunPhase, once
 from wheelhouse_builder.requirements.model import RequirementSet
 from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines
 from wheelhouse_builder.resolve.log import notes_in, undated, yanked
@@ -89,3 +90,15 @@ def test_what_matters_of_a_log_is_told() -> None:
 def test_a_secret_in_a_reason_is_not_told() -> None:
     (note,) = notes_in('warning: `aa==1.1` is yanked (reason: "see https://me:secret@host/")\n')
     assert "secret" not in note.text
+
+
+def test_what_is_said_of_every_target_is_told_once() -> None:
+    told: list[Event] = []
+    listener = once(told.append)
+    for text in ("one", "two", "one"):
+        listener(Note(text=text))
+    listener(Note(text="one", level=Level.WARNING))
+    phase = RunPhase(phase="resolve")
+    listener(phase)
+    listener(phase)
+    assert told == [Note(text="one"), Note(text="two"), Note(text="one", level=Level.WARNING), phase, phase]
