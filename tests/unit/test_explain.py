@@ -136,6 +136,7 @@ def test_a_wheel_is_explained_by_its_run_its_build_and_what_changed(house: House
         attempt(now, BEGAN - timedelta(days=9), inputs=GOOD, size=1),
         attempt(now, BEGAN - timedelta(days=8), "failed", inputs=NEW),
         last,
+        attempt(now, BEGAN + timedelta(hours=1), inputs=GOOD, size=2),  # such as of a wheel that did not import
         rows=[past(now, filename=filename, reason="forced by no-binary", strategy=Strategy.CROSS)],
     )
     (found,) = house.explain(filename)
@@ -165,9 +166,12 @@ def test_a_failure_is_explained_by_its_class_remedy_and_lines(house: House, tmp_
     house.remember(
         attempt(now, BEGAN - timedelta(days=9), inputs=GOOD),
         attempt(now, BEGAN, "failed", inputs=NEW, **told),
+        attempt(
+            failed("demo", version=Version("2.0")), BEGAN + timedelta(hours=1), "failed", message="another version"
+        ),
         rows=[past(now, status="failed", message=now.message, kind=now.kind)],
     )
-    for subject in ("demo", "demo==1.0", JOB):
+    for subject in ("demo==1.0", JOB):
         (found,) = house.explain(subject)
         assert (found.status, found.changed) == ("failed", ("zig 0.16.0 → 0.17.1",))
         assert found.log == house.wheelhouse.attempt_log_folder / str(kept)

@@ -37,10 +37,8 @@ def critical_path(spans: Sequence[Span]) -> tuple[Step, ...]:
     """From the span that ended last back to the first: each time the one whose end let it start."""
     steps: list[Step] = []
     span = max(spans, key=lambda each: (each.end, each.start), default=None)
-    seen: set[str] = set()
     while span is not None:
-        seen.add(span.id)
-        before, because = _let_it_start(span, [other for other in spans if other.id not in seen])
+        before, because = _let_it_start(span, spans)
         steps.append(Step(span=span, because=because))
         span = before
     return tuple(reversed(steps))
