@@ -38,7 +38,7 @@ class JobError(WhbError):
     """One job failed; the others go on (exit code 1).
 
     `log` has all that the job said, `tail` the lines of it that decide; `rule` is the id of the diagnosis rule that
-    knew them. `everywhere` says that no other engine would do better.
+    knew them. `library` is a C library that is missing. `everywhere` says that no other engine would do better.
     """
 
     everywhere = False
@@ -52,12 +52,14 @@ class JobError(WhbError):
         tail: str = "",
         kind: str = "",
         rule: str = "",
+        library: str = "",
         everywhere: bool = False,
     ) -> None:
         super().__init__(message, hint=hint, kind=kind)
         self.log = log
         self.tail = tail
         self.rule = rule
+        self.library = library
         self.everywhere = everywhere or self.everywhere
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
@@ -172,6 +173,7 @@ class Pipeline:
             except KnownFailure as error:
                 course.is_attempt = False
                 error.everywhere = any(rule.everywhere for rule in rules() if rule.id == error.rule)
+                error.library = diagnose(io.BytesIO(error.tail.encode())).library
                 raise
             except ResolveError as error:  # of build requirements
                 failure = JobError(error.message, hint=error.hint, kind=error.kind)
@@ -341,6 +343,7 @@ class Pipeline:
             tail=tail,
             kind=error.kind or (diagnosis.kind if explained else ""),
             rule=diagnosis.rule if explained else "",
+            library=diagnosis.library if explained else "",
             everywhere=error.everywhere or (explained and diagnosis.everywhere),
         )
 

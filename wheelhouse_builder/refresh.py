@@ -28,18 +28,26 @@ def refresh(
     listener: Listener,
     canceller: Canceller,
     retry: bool = False,
+    fixes: bool = False,
     summary: Path | None = None,
 ) -> tuple[Report, tuple[Path, ...]]:
     """Bring the wheelhouse up to date with the index; what came of it, and the files that tell it.
 
-    What failed a short while ago with the same inputs is not tried again, unless with `retry`.
+    What failed a short while ago with the same inputs is not tried again, unless with `retry`; `fixes` is that of
+    `run.build_run`.
     Raises what `run.build_run` and `reporting.reported` raise.
     """
 
     def run() -> Report:
         upgrading = replace(settings, upgrade=True)
         return build_run(
-            upgrading, listener=listener, canceller=canceller, command=COMMAND, tidies=True, skips_known=not retry
+            upgrading,
+            listener=listener,
+            canceller=canceller,
+            command=COMMAND,
+            tidies=True,
+            skips_known=not retry,
+            fixes=fixes,
         )
 
     return reported(

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.admission import admit_all
@@ -18,6 +19,7 @@ from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.engines.cross.sandbox import sandbox
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned, once
+from wheelhouse_builder.fixing import FILE_NAME, Fixing
 from wheelhouse_builder.history.estimates import Estimates, Sample
 from wheelhouse_builder.history.known import KnownFailures
 from wheelhouse_builder.history.logs import prune_logs
@@ -92,18 +94,20 @@ def build_run(
     command: str = "build",
     tidies: bool = False,
     skips_known: bool = False,
+    fixes: bool = False,
 ) -> Report:
     """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
 
     Reports and the history name the run after the `command`.
     `tidies`: wheels that nothing needs leave the index, and files that are past their grace go, as `[refresh]` says.
     `skips_known`: what failed with the same inputs is not tried again, for as long as `[refresh]` says.
+    `fixes`: a build that lacks a C library of which there is a recipe is done once more with it.
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
     run = _Run.of(settings, listener, canceller, command=command, skips_known=skips_known)
     selections = run.select()  # before the wheelhouse is touched: what cannot be resolved leaves no trace
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
-        return run.build(selections, tidies=tidies)
+        return run.build(selections, tidies=tidies, fixes=fixes)
 
 
 def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canceller: Canceller) -> Report:
@@ -230,7 +234,12 @@ class _Run:
     # build
 
     def build(
-        self, selections: Mapping[Target, list[Selection]], *, locks: bool = True, tidies: bool = False
+        self,
+        selections: Mapping[Target, list[Selection]],
+        *,
+        locks: bool = True,
+        tidies: bool = False,
+        fixes: bool = False,
     ) -> Report:
         """Plan, do, admit and publish, under the wheelhouse's lock."""
         self.history.create()
@@ -248,6 +257,7 @@ class _Run:
             pipeline=self.pipeline,
             verify=self.settings.verify,
             listener=self.recorder,
+            fixing=self._fixing() if fixes else None,
         )
         todo, room = tasks.all(), room_for(self.settings.jobs)
         self.recorder(RunPhase(phase="build"))
@@ -275,6 +285,22 @@ class _Run:
         )
         self._remember(report)
         return report
+
+    def _fixing(self) -> Fixing:
+        settings, pipeline = self.settings, self.pipeline
+
+        def make_ladder(tables: Mapping[str, Mapping[str, object]]) -> Ladder:
+            fixed = replace(settings, package_tables=tables)
+            engines = tuple(_engines(fixed, self.resolving, pipeline.downloads, builds=True))
+            return Ladder(engines=engines, listener=self.recorder)
+
+        return Fixing(
+            pipeline=pipeline,
+            tables=settings.package_tables,
+            make_ladder=make_ladder,
+            file=(settings.file or Path("whb.toml").absolute()).with_name(FILE_NAME),
+            listener=self.recorder,
+        )
 
     # the history
 

@@ -64,6 +64,7 @@ def _find_file(folder: Path) -> Path | None:
 class _Reader:
     """What the sources said so far; they are read in rising order."""
 
+    file: Path | None = None
     problems: list[str] = field(default_factory=list)
     values: _Values = field(default_factory=dict)
     trees: dict[str, Path] = field(default_factory=dict)
@@ -93,12 +94,14 @@ class _Reader:
             cross=CrossSettings(target_trees=self.trees),
             package_constraints={name: value for name, (value, _) in self.constraints.items()},
             package_tables=self.packages,
+            file=self.file,
             origins={name: origin for name, (_, origin) in self.values.items()}
             | {f"constraints.{name}": origin for name, (_, origin) in self.constraints.items()},
         )
 
     def read_file(self, file: Path) -> None:
         """Take in a settings file."""
+        self.file = file.absolute()
         content = _parse(file)
         values: _Values = {}
         for table in TABLES:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.artifact import Wheel
     from wheelhouse_builder.builds import Build
+    from wheelhouse_builder.fixing import Fixing
     from wheelhouse_builder.pipeline import Pipeline
     from wheelhouse_builder.settings import VerifySettings
     from wheelhouse_builder.target import Target
@@ -68,6 +69,7 @@ class Tasks:
     pipeline: Pipeline
     verify: VerifySettings
     listener: Listener
+    fixing: Fixing | None = None  # does jobs instead of the pipeline, where builds may be fixed
 
     def all(self) -> list[Task[Result]]:
         """Every task, with what it waits for."""
@@ -159,7 +161,7 @@ class Tasks:
 
     def _job(self, job: Job, *, builds: bool) -> Task[Result]:
         def build(phase: Callable[[str], None], _: Ended) -> Provided:
-            done, path = self.pipeline.run(job, phase)
+            done, path = (self.fixing or self.pipeline).run(job, phase)
             return _proved(Provided(path=path, verdicts=self._loader(path, [job.target], done.native), build=done))
 
         likely = job.estimate.seconds if job.estimate else None

@@ -73,7 +73,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], list[Setting
     seen: list[Settings] = []
 
     def install(outcome: object) -> list[Settings]:
-        def run(settings: Settings, *, listener: Listener, canceller: Canceller) -> object:
+        def run(settings: Settings, *, listener: Listener, canceller: Canceller, fixes: bool = False) -> object:
             seen.append(settings)
             listener(JobStarted(job="j", title="a job"))
             if isinstance(outcome, BaseException):

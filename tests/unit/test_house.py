@@ -23,6 +23,7 @@ STOREYS = (
     {"report"},
     {"admission"},
     {"tasks"},
+    {"fixing"},
     {"pipeline", "verification", "doctor", "conformance", "client_config", "scaffold"},
     {"schedule"},
     {"engines", "plan", "settings_sources"},

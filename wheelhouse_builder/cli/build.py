@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cli.options import PLANNING, add_settings
+from wheelhouse_builder.cli.options import PLANNING, add_fix, add_settings
 from wheelhouse_builder.cli.plan import require_input
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     add_settings(parser, PLANNING)
+    add_fix(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.html, report.md and report.json there")
 
 
@@ -51,7 +52,8 @@ def _build(invocation: Invocation, listener: Listener) -> tuple[Report, Sequence
     from wheelhouse_builder.run import build_run
 
     settings, folder = invocation.settings, invocation.options.report
-    run = partial(build_run, settings, listener=listener, canceller=invocation.canceller)
+    fixes = invocation.options.fix
+    run = partial(build_run, settings, listener=listener, canceller=invocation.canceller, fixes=fixes)
     if folder is None:
         return run(), ()
     place = settings.wheelhouse

@@ -62,6 +62,12 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
         parser.add_argument(*(option.flags or [_PREFIX + name]), **more)  # type: ignore[arg-type]  # built above
 
 
+def add_fix(parser: argparse.ArgumentParser) -> None:
+    """What a command that builds may do about what fails."""
+    text = "add a missing C library that whb has a recipe for, build again, and write that to whb-fixes.toml for review"
+    parser.add_argument("--fix", action="store_true", help=text)
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """What every command understands."""
     group = parser.add_argument_group("common options")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.cli.options import PLANNING, add_settings
+from wheelhouse_builder.cli.options import PLANNING, add_fix, add_settings
 from wheelhouse_builder.cli.plan import require_input
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
     add_settings(parser, (*(name for name in PLANNING if name != "upgrade"), "refresh.report"))
     parser.add_argument("--retry", action="store_true", help="try once more what failed with the same inputs")
+    add_fix(parser)
 
 
 def execute(invocation: Invocation) -> int:
@@ -38,6 +39,7 @@ def execute(invocation: Invocation) -> int:
             listener=listener,
             canceller=invocation.canceller,
             retry=invocation.options.retry,
+            fixes=invocation.options.fix,
             summary=step_summary(),
         )
     show(report, console, [row for row in report.rows if row.action is not Action.REUSE])

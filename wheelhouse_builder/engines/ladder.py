@@ -121,5 +121,6 @@ def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
         tail=last.tail,
         kind=last.kind,
         rule=last.rule,
+        library=last.library,
         everywhere=last.everywhere,
     )

@@ -187,6 +187,7 @@ class Settings:
     refresh: RefreshSettings = field(default_factory=RefreshSettings)
     package_constraints: Mapping[str, str] = field(default_factory=dict)  # [constraints]: by name, as `<2`
     package_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # [packages.NAME], as written
+    file: Path | None = field(default=None, compare=False)  # the settings file that was read
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # by name of the option
 
     @property
