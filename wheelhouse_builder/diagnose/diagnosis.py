@@ -87,11 +87,11 @@ def diagnose(log: BinaryIO, *, message: str = "", tail: str = "") -> Diagnosis:
     the build. Where a rule names a {file}, its first line about that file counts: the later ones follow from it.
     """
     quoted = "" if _ends_with(log, tail) else tail  # there it has line numbers
-    for general in (False, True):
-        asked = [rule for rule in rules() if rule.general is general]
-        if hit := last_said(f"{message}\n{quoted}", asked) or last_hit(log, asked):
-            return _diagnosis(_first_about_same_file(hit, log), log)
-    return _not_known(log, quoted)
+    hit = last_said(f"{message}\n{quoted}", rules())
+    if hit is None or hit.rule.general:
+        logged = last_hit(log, rules())
+        hit = logged if hit is None or (logged and not logged.rule.general) else hit
+    return _diagnosis(_first_about_same_file(hit, log), log) if hit else _not_known(log, quoted)
 
 
 def _ends_with(log: BinaryIO, text: str) -> bool:

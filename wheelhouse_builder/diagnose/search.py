@@ -1,13 +1,15 @@
 """Searching a whole log, which may have tens of megabytes: from its end, piece by piece, for the words of the rules.
 
-A rule's pattern is tried on the lines alone that have one of its words: `bytes.rfind` reads some gigabytes in a second,
-a regular expression some hundredths of that.
+A rule's pattern is tried on the lines alone that have one of its words: `bytes.find` reads some gigabytes in a second,
+a regular expression some hundredths of that. And a log that is so long says the same again and again, but for numbers
+(progress, warnings of one header in a thousand files): the words are looked for in what is left without repetitions.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import string
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 BESIDE = -1  # the start of a piece that is not of the log
 _PIECE = 8 << 20  # bytes
 _LONGEST = 2000  # characters of a line on either side of a rule's word: some programs write megabytes into one
+_DIGITS = string.digits.encode()
 _COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+_ByWord = dict[bytes, list[tuple[int, "Rule"]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,15 @@ def pieces(log: BinaryIO, size: int = _PIECE) -> Iterator[Piece]:
 
 
 def last_said(text: str, rules: Sequence[Rule]) -> Hit | None:
-    """The last line of an error of our own that one of `rules` decides; of several rules for it, the first."""
+    """The last line of an error of our own that one of `rules` decides; of several rules for it, the first.
+
+    A general rule decides only where no other one does.
+    """
+    found = (_last_said(text, [rule for rule in rules if rule.general is general]) for general in (False, True))
+    return next((hit for hit in found if hit), None)
+
+
+def _last_said(text: str, rules: Sequence[Rule]) -> Hit | None:
     piece = Piece(start=BESIDE, content=text.encode(errors="replace"))
     at = len(piece.content)
     for line in reversed(piece.content.split(b"\n")):
@@ -71,20 +85,39 @@ def last_said(text: str, rules: Sequence[Rule]) -> Hit | None:
 
 
 def last_hit(log: BinaryIO, rules: Sequence[Rule]) -> Hit | None:
-    """The last line of a log that one of `rules` decides; of several rules for it, the first."""
-    by_word: dict[bytes, list[tuple[int, Rule]]] = defaultdict(list)
+    """The last line of a log that one of `rules` decides; of several rules for it, the first.
+
+    A general rule decides only where no other one does.
+    """
+    specific, general = (_by_word(rules, general=general) for general in (False, True))
+    fallback = None
+    for piece in pieces(log):
+        lines = _distinct_lines(piece)
+        if hit := _last_in(piece, lines, specific):
+            return hit
+        fallback = fallback or _last_in(piece, lines, general)
+    return fallback
+
+
+def _by_word(rules: Sequence[Rule], *, general: bool) -> _ByWord:
+    """The rules of either kind by their words, each with its place among them all."""
+    found: _ByWord = defaultdict(list)
     for order, rule in enumerate(rules):
-        for word in rule.words:
-            by_word[word.encode()].append((order, rule))
-    found = (_last_in(piece, by_word) for piece in pieces(log))
-    return next((hit for hit in found if hit is not None), None)
+        for word in rule.words if rule.general is general else ():
+            found[word.encode()].append((order, rule))
+    return found
 
 
-def _last_in(piece: Piece, by_word: dict[bytes, list[tuple[int, Rule]]]) -> Hit | None:
+def _distinct_lines(piece: Piece) -> bytes:
+    """The lines of a piece without digits, each once: a small part of a long log, which has every word that it has."""
+    return b"\n".join(set(piece.content.translate(None, _DIGITS).split(b"\n")))
+
+
+def _last_in(piece: Piece, lines: bytes, by_word: _ByWord) -> Hit | None:
     best: tuple[int, int, Hit] | None = None  # the line, the rule's order (negative: the first one wins)
     content = piece.content
     for word, candidates in by_word.items():
-        if word not in content:  # many times as fast as to look for it from the end
+        if word.translate(None, _DIGITS) not in lines:
             continue
         earliest, end = best[0] if best else 0, len(content)
         while (position := content.rfind(word, earliest, end)) >= 0:
