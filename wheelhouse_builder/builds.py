@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ class Build:
     native: bool  # the source holds native code
     native_tools: str | None = None  # what ran natively in a container of another architecture
     project_key: str | None = None  # of a project that builds by our wrapper: what that finds the wheel by
+    inputs: Mapping[str, str] = field(default_factory=dict, hash=False)  # what the build key is made of, for people
 
     @property
     def rung(self) -> Strategy | None:

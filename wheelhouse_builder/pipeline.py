@@ -120,7 +120,10 @@ class Pipeline:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
         found = best(built_from(job.source, job.target, self.builds.all(), self.request_keys))
         path = self.builds.path(found) if found else None
-        return (found, path) if found and path else None
+        if found is None or path is None:
+            return None
+        self.recording.note_earlier(found, path, job=job.id, target=str(job.target))
+        return found, path
 
     def _climb(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         """Try one rung after the other until one gives the wheel, or the failure is one of every rung."""
@@ -187,11 +190,11 @@ class Pipeline:
         started = time.monotonic()
         engine = rung.engine
         keys = self._keys(rung, job.source, job.target)
-        course.inputs = self._inputs(job, rung.fingerprints[0])  # which way it goes is not known before its end
+        course.inputs = _inputs(job.source, rung.fingerprints[0])  # which way it goes is not known before its end
 
         def settled(build_lock: str) -> None:
             course.key = build_key("|".join(sorted(keys)), build_lock)
-            course.inputs = self._inputs(job, rung.fingerprints[0], build_lock)
+            course.inputs = _inputs(job.source, rung.fingerprints[0], build_lock)
             if self.known:
                 self.known.require_unknown(course.key, self.limit(job.source.name, engine.strategy).seconds)
 
@@ -212,7 +215,7 @@ class Pipeline:
             settled=settled,
         )
         raw = engine.build(work)
-        course.inputs = self._inputs(job, raw.fingerprint, raw.build_lock)
+        course.inputs = _inputs(job.source, raw.fingerprint, raw.build_lock)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
         build = self._finish(raw, work, facts, engine, seconds)
         course.version = str(parse_wheel_filename(build.filename)[1])
@@ -224,10 +227,6 @@ class Pipeline:
         path = self.builds.path(build)
         assert path is not None
         return build, path
-
-    def _inputs(self, job: Job, fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str, str]:
-        """What a build is made of, for people."""
-        return {"source": job.source.source_id, **inputs_of(fingerprint, build_lock)}
 
     def _siblings(self, job: Job, engine: Engine) -> dict[Target, str | None]:
         """The later targets of the source that the engine can build for, each with its build requirements."""
@@ -321,6 +320,7 @@ class Pipeline:
             native=facts.native,
             native_tools=raw.native_tools,
             project_key=facts.inputs.key(work.target) if facts.inputs else None,
+            inputs=_inputs(work.source, raw.fingerprint, raw.build_lock),
         )
         self.builds.add(wheel, build, raw.build_lock, packed_log(work.log))
         return build
@@ -360,6 +360,11 @@ class _Facts:
 
     native: bool  # it holds native code
     inputs: Inputs | None  # what our build-backend wrapper finds the wheel by; None where the source does not use it
+
+
+def _inputs(source: Source, fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str, str]:
+    """What a build is made of, for people."""
+    return {"source": source.source_id, **inputs_of(fingerprint, build_lock)}
 
 
 def _facts(tree: Path, source: Source, musl_floor: str) -> _Facts:

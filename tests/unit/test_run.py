@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partialmethod
 from typing import TYPE_CHECKING
 
@@ -817,3 +817,15 @@ def test_old_logs_go_with_the_runs_that_are_forgotten(world: World, monkeypatch:
     world.build()
     assert kept.exists()  # one of the last five failures
     assert len(list(house.attempt_log_folder.iterdir())) == 2
+
+
+def test_what_another_wheelhouse_had_built_is_remembered_once_with_its_inputs(world: World) -> None:
+    world.offer_sdist()
+    world.build(wheelhouse="first")
+    world.import_problems["demo", AMD312] = "no"  # it is not taken in, so the second run takes it once more
+    world.build(wheelhouse="second", **WITH_IMPORTS)
+    world.build(wheelhouse="second", **WITH_IMPORTS)
+    (made,) = History(world.house("first").history).attempts()
+    (taken,) = History(world.house("second").history).attempts()
+    assert taken == replace(made, key="", started=taken.started, peak_memory=None)
+    assert taken.inputs["build requirements"] == "setuptools==80"

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from packaging.utils import parse_wheel_filename
+
 from wheelhouse_builder.errors import Cancelled, JobError, WhbError
 from wheelhouse_builder.history.logs import keep_log
 from wheelhouse_builder.history.model import Attempt, AttemptOutcome
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from wheelhouse_builder.builds import Build
     from wheelhouse_builder.history.store import History
 
 # There programs are no children of ours: what could be metered is the client of docker.
@@ -93,6 +96,28 @@ class Recording:
                     outcome=AttemptOutcome.BUILT,
                 )
             )
+
+    def note_earlier(self, build: Build, wheel: Path, *, job: str, target: str) -> None:
+        """Note a build of whb's cache that this history does not know, such as one that another wheelhouse had made."""
+        name, version, *_ = parse_wheel_filename(build.filename)
+        known = (each.size for each in self.history.attempts(job=job) if each.outcome is AttemptOutcome.BUILT)
+        if build.rung is None or build.built_for != target or build.size in known:
+            return
+        self.history.add(
+            Attempt(
+                job=job,
+                name=name,
+                version=str(version),
+                target=target,
+                strategy=build.rung,
+                key="",
+                inputs=build.inputs,
+                started=datetime.fromtimestamp(wheel.stat().st_mtime, UTC),
+                seconds=build.seconds,
+                size=build.size,
+                outcome=AttemptOutcome.BUILT,
+            )
+        )
 
     def _keep(self, log: Path, job: str, started: datetime) -> str | None:
         with suppress(OSError):  # the disk may be full, which the attempt may have failed of; the plain log is there
