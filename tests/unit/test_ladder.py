@@ -145,9 +145,10 @@ def test_one_failure_is_itself() -> None:
 
 
 def test_several_failures_are_one_and_the_last_decides() -> None:
-    first, lacks = JobError("zig said no", kind="linker"), MachineError("no cargo")
+    first, lacks = JobError("zig said no", kind="missing-library", library="libffi"), MachineError("no cargo")
     last = JobError("gcc said no", hint="a hint", tail="the tail", kind="compiler", rule="compiler-error")
     found = together([(Strategy.CROSS, first), (Strategy.NATIVE, lacks), (Strategy.EMULATED, last)])
     assert isinstance(found, JobError)
     assert found.message == "cross: zig said no; container-emulated: gcc said no"
     assert (found.hint, found.tail, found.kind, found.rule) == ("a hint", "the tail", "compiler", "compiler-error")
+    assert found.library == "libffi"

@@ -108,7 +108,10 @@ def goes_on(error: WhbError) -> bool:
 
 
 def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
-    """The failures of all rungs as one: the last that was a try gives kind, remedy and log, all are in the message."""
+    """The failures of all rungs as one: the last that was a try gives kind, remedy and log, all are in the message.
+
+    A library that one of them lacked may be all that it takes: the first that is named stays.
+    """
     tries = [(strategy, error) for strategy, error in failures if isinstance(error, JobError)]
     if len(tries) < 2:
         return tries[0][1] if tries else failures[0][1]
@@ -121,6 +124,6 @@ def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
         tail=last.tail,
         kind=last.kind,
         rule=last.rule,
-        library=last.library,
+        library=next((error.library for _, error in tries if error.library), ""),
         everywhere=last.everywhere,
     )
