@@ -1,6 +1,8 @@
 """What a refresh costs, and what it survives.
 
     python -m benchmarks.refresh nothing-new [--work DIR] [--rounds 5]
+    python -m benchmarks.refresh kills [--rounds 20] [--seed 7]
+    python -m benchmarks.refresh failures [--work DIR]
 
 From the root of the repository.
 """
@@ -9,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.refresh import nothing_new
+from benchmarks.refresh import failures, kills, nothing_new
 
-COMMANDS = {"nothing-new": nothing_new}
+COMMANDS = {"nothing-new": nothing_new, "kills": kills, "failures": failures}
 
 
 def main() -> None:
