@@ -8,7 +8,7 @@ architecture follow each other, lowest Python first, because an abi3 or pure whe
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -116,6 +116,7 @@ class Plan:
     decisions: tuple[Decision, ...] = ()
     jobs: tuple[Job, ...] = ()
     targets: tuple[Target, ...] = ()
+    retiring: Mapping[str, str] = field(default_factory=dict)  # wheels that a refresh would retire, with the reason
 
     def of(self, action: Action) -> tuple[Decision, ...]:
         """The decisions of one kind."""

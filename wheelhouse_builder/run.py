@@ -53,7 +53,7 @@ from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish
 from wheelhouse_builder.wheelhouse.published_locks import locked_versions
 from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
-from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused
+from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused, what_can_go
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ def plan_run(settings: Settings, *, listener: Listener, canceller: Canceller) ->
     Raises `UsageError`, `ResolveError`, `MachineError`, `DamagedError` or `Cancelled`.
     """
     run = _Run.of(settings, listener, canceller, builds=False)
-    return run.plan(run.select())
+    plan = run.plan(run.select())
+    had = {(decision.name, decision.target): decision.filename for decision in plan.decisions}
+    coming = [str(decision.filename) for decision in plan.of(Action.FETCH)]
+    gone = what_can_go(run.wheelhouse, had, run.started, settings.refresh.retire_after, coming)
+    return replace(plan, retiring=gone.reasons)
 
 
 def build_run(

@@ -160,6 +160,9 @@ def test_night_after_night(nights: Nights) -> None:
 
     shipped = nights.wheel("demo", "1.0", "py2.py3-none-any")  # upstream comes round to it
     nights.offer("demo", File(nights.source("1.0")), File(shipped))
+    planned = nights.whb.ok("plan", "--upgrade", cwd=nights.project, UV_DEFAULT_INDEX=nights.index)
+    assert f"a refresh retires {built}: upstream ships {shipped.name}" in planned.stderr
+    assert nights.shown == [built, tool]
     assert f"retired {built}: upstream ships {shipped.name}" in nights.refresh()
     assert nights.shown == [shipped.name, tool]
     assert (nights.house.root / built).is_file()

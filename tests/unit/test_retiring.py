@@ -16,7 +16,7 @@ from wheelhouse_builder.wheelhouse.generations import current, named_files, publ
 from wheelhouse_builder.wheelhouse.published_locks import locked_versions, locked_wheels
 from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 from wheelhouse_builder.wheelhouse.retired import retired_wheels
-from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused
+from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused, what_can_go
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
@@ -242,3 +242,20 @@ def test_the_file_of_a_retired_wheel_has_its_grace_though_no_generation_names_it
 def test_a_wheelhouse_without_a_generation_has_no_locks(tmp_path: Path) -> None:
     house = Wheelhouse(tmp_path / "wheelhouse")
     assert (locked_wheels(house), locked_versions(house, AMD312)) == ({}, {})
+
+
+def test_what_can_go_is_known_before_anything_is_done(nights: Nights) -> None:
+    built, old = nights.take(tag=OWN), nights.take("other", "1.0")
+    nights.run(MOMENT, {("demo", AMD312): built, ("other", AMD312): old})
+    had = {(canonicalize_name("demo"), AMD312): f"demo-1.0-{UPSTREAM}.whl"}
+    later = MOMENT + 30 * DAY
+    assert what_can_go(nights.house, had, later, 30 * DAY).reasons.keys() == {built, old}
+    found = what_can_go(nights.house, had, later, 60 * DAY, coming=[f"demo-1.0-{UPSTREAM}.whl"])
+    assert found.reasons == {built: f"upstream ships demo-1.0-{UPSTREAM}.whl"}
+    assert retired_wheels(nights.house.records) == {}
+
+
+def test_nothing_can_go_of_a_wheelhouse_that_is_not_there(tmp_path: Path) -> None:
+    house = Wheelhouse(tmp_path / "wheelhouse")
+    assert what_can_go(house, {(canonicalize_name("demo"), AMD312): None}, MOMENT, DAY).reasons == {}
+    assert not house.root.exists()

@@ -40,6 +40,8 @@ def execute(invocation: Invocation) -> int:
     jobs = "1 job" if len(plan.jobs) == 1 else f"{len(plan.jobs)} jobs"
     builds = f", {time_left(outlook)}" if plan.building() else ""
     console.say(f"\n{counted or 'nothing to do'}; {jobs}{builds}")
+    for filename, reason in sorted(plan.retiring.items()):
+        console.say(f"a refresh retires {filename}: {reason}")
     return 1 if plan.of(Action.IMPOSSIBLE) else 0
 
 

@@ -113,6 +113,7 @@ def plan_data(plan: Plan, forecast: Forecast) -> Data:
         "targets": [str(target) for target in plan.targets],
         "decisions": [_decision(decision) for decision in plan.decisions],
         "jobs": [_job(job) for job in plan.jobs],
+        "retiring": [{"filename": filename, "reason": why} for filename, why in sorted(plan.retiring.items())],
         "seconds": round(forecast.seconds, 3),
         "unknown": forecast.unknown,
     }

@@ -19,7 +19,9 @@ class Retirement(NamedTuple):
 
 
 def retired_wheels(records: Records) -> dict[str, Retirement]:
-    """Those that are retired, by file name."""
+    """Those that are retired, by file name; none when there are no records yet."""
+    if not records.path.exists():
+        return {}
     with records.transaction() as connection:
         rows = connection.execute("SELECT filename, reason, at FROM retired ORDER BY filename").fetchall()
     return {row["filename"]: Retirement(row["reason"], datetime.fromisoformat(row["at"])) for row in rows}
@@ -48,7 +50,9 @@ def note_uses(records: Records, filenames: Iterable[str], moment: datetime) -> N
 
 
 def last_uses(records: Records) -> dict[str, datetime]:
-    """When each wheel was last asked for, by file name; of some it was never noted."""
+    """When each wheel was last asked for, by file name; of some it was never noted. None when there are no records."""
+    if not records.path.exists():
+        return {}
     with records.transaction() as connection:
         rows = connection.execute("SELECT filename, at FROM uses").fetchall()
     return {row["filename"]: datetime.fromisoformat(row["at"]) for row in rows}

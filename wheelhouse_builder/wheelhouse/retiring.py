@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from packaging.utils import parse_wheel_filename
+
 from wheelhouse_builder.wheelhouse.published_locks import locked_wheels
 from wheelhouse_builder.wheelhouse.retired import bring_back, last_uses, note_uses, retire, retired_wheels
 
@@ -48,25 +50,61 @@ def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: tim
 
     `after`: how long nothing must have asked for a wheel. The next publication leaves them out.
     """
-    retired = retired_wheels(wheelhouse.records)
-    shown = [wheel for wheel in wheelhouse.wheels() if wheel.filename not in retired]
-    wanted, uses = _wanted(wheelhouse, had), last_uses(wheelhouse.records)
-    idle = [wheel for wheel in shown if wheel.filename not in wanted and wheel.origin != "uploaded"]
-    note_uses(wheelhouse.records, [wheel.filename for wheel in idle if wheel.filename not in uses], moment)
-    locks = locked_wheels(wheelhouse) if idle else {}
-    elsewhere = {sha256 for target in locks.keys() - {target for _, target in had} for sha256 in locks[target]}
+    shelf = _Shelf.of(wheelhouse, had)
+    unknown = [wheel.filename for wheel in shelf.idle if wheel.filename not in shelf.uses]
+    note_uses(wheelhouse.records, unknown, moment)  # of these the time counts from now
+    gone = _what_can_go(shelf, had, moment, after)
+    retire(wheelhouse.records, gone.reasons, moment)
+    return gone
+
+
+def what_can_go(
+    wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta, coming: Collection[str] = ()
+) -> Retiring:
+    """The same, before anything is done; `coming` are the wheels that the run fetches."""
+    return _what_can_go(_Shelf.of(wheelhouse, had), had, moment, after, coming)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shelf:
+    """What the wheelhouse knows of the wheels that a run had no need of."""
+
+    idle: tuple[StoredWheel, ...] = ()  # in the index, and not uploaded
+    fetched: frozenset[str] = frozenset()
+    uses: Mapping[str, datetime] = field(default_factory=dict)
+    locks: Mapping[Target, frozenset[str]] = field(default_factory=dict)  # the sha256 that each names
+
+    @classmethod
+    def of(cls, wheelhouse: Wheelhouse, had: Had) -> _Shelf:
+        kept = _wanted(wheelhouse, had) | retired_wheels(wheelhouse.records).keys()
+        wheels = wheelhouse.wheels()
+        idle = tuple(wheel for wheel in wheels if wheel.filename not in kept and wheel.origin != "uploaded")
+        if not idle:
+            return cls()
+        return cls(
+            idle=idle,
+            fetched=frozenset(wheel.filename for wheel in wheels if wheel.origin == "fetched"),
+            uses=last_uses(wheelhouse.records),
+            locks=locked_wheels(wheelhouse),
+        )
+
+
+def _what_can_go(shelf: _Shelf, had: Had, moment: datetime, after: timedelta, coming: Collection[str] = ()) -> Retiring:
+    theirs = shelf.fetched | {*coming}
+    elsewhere = {
+        sha256 for target in shelf.locks.keys() - {target for _, target in had} for sha256 in shelf.locks[target]
+    }
     reasons = {
         wheel.filename: why
-        for wheel in idle
-        if wheel.sha256 not in elsewhere and (why := _superseded(wheel, shown, had))
+        for wheel in shelf.idle
+        if wheel.sha256 not in elsewhere and (why := _superseded(wheel, had, theirs))
     }
-    for wheel in idle:
-        last = uses.get(wheel.filename, moment)
+    for wheel in shelf.idle:
+        last = shelf.uses.get(wheel.filename, moment)
         if wheel.filename not in reasons and moment - last >= after:
             reasons[wheel.filename] = f"no target has asked for it since {last:%Y-%m-%d}"
-    retire(wheelhouse.records, reasons, moment)
-    hashes = {wheel.sha256 for wheel in shown if wheel.filename in reasons}
-    targets = frozenset(target for target, named in locks.items() if named & hashes)
+    hashes = {wheel.sha256 for wheel in shelf.idle if wheel.filename in reasons}
+    targets = frozenset(target for target, named in shelf.locks.items() if named & hashes)
     return Retiring(reasons=reasons, targets=targets)
 
 
@@ -91,14 +129,10 @@ def _wanted(wheelhouse: Wheelhouse, had: Had) -> set[str]:
     }
 
 
-def _superseded(wheel: StoredWheel, wheels: Collection[StoredWheel], had: Had) -> str | None:
+def _superseded(wheel: StoredWheel, had: Had, fetched: Collection[str]) -> str | None:
     """Why a wheel that was built can go: each target that it is for has a fetched one of the same version."""
     if wheel.origin != "built":
         return None
     instead = {filename for (name, target), filename in had.items() if name == wheel.name and target.fits(wheel.tags)}
-    fetched = {
-        other.filename
-        for other in wheels
-        if other.name == wheel.name and other.version == wheel.version and other.origin == "fetched"
-    }
-    return f"upstream ships {', '.join(sorted(map(str, instead)))}" if instead and instead <= fetched else None
+    theirs = {name for name in instead if name in fetched and parse_wheel_filename(str(name))[1] == wheel.version}
+    return f"upstream ships {', '.join(sorted(map(str, theirs)))}" if theirs and theirs == instead else None
