@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.reports import AMD, ARM, TRICK, failed, night, report, row, span
+from tests.reports import AMD, ARM, LAST, TRICK, failed, night, report, row, span
 from wheelhouse_builder.errors import MachineError, ResolveError
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.report.as_html import report_html
 from wheelhouse_builder.report.as_json import dump, report_data
 from wheelhouse_builder.report.as_markdown import report_markdown
-from wheelhouse_builder.report.model import Report, Status
+from wheelhouse_builder.report.model import Change, ChangeKind, Changes, Report, Status
 from wheelhouse_builder.report.spans import RUN_LANE
 from wheelhouse_builder.report.story import Story
 from wheelhouse_builder.report.timeline import timeline
@@ -39,6 +39,17 @@ NIGHT = night()
 DOWN = ResolveError(f"the index {SECRET} does not answer", hint="try again")
 NOTHING = report(error=DOWN, changed=False)
 MARKDOWN = MarkdownIt("commonmark").enable("table")
+STARTS = ("--", "- a", "+ a", "* a", "1. a", "2) a", "===", "    a", "> a", "\\")
+FORBIDDEN = {
+    "html_block",
+    "html_inline",
+    "link_open",
+    "image",
+    "blockquote_open",
+    "hr",
+    "ordered_list_open",
+    "code_block",
+}
 RENDERERS = (report_html, report_markdown, lambda told: dump("report", report_data(told)))
 
 
@@ -78,8 +89,18 @@ def test_a_night_is_told_in_few_words() -> None:
 
 
 def test_regressions_are_first_and_what_is_blocked_is_last() -> None:
-    order = [(failure.name, bool(failure.regressed)) for failure in Story(NIGHT).failures]
+    order = [(failure.name, failure.regressed) for failure in Story(NIGHT).failures]
     assert order == [("python-ldap", True), ("tensorflow", True), ("uwsgi", False), ("bonsai", True)]
+
+
+def test_what_still_fails_tells_when_it_was_there() -> None:
+    now = failed()
+    change = Change(kind=ChangeKind.STILL_FAILING, name="broken", target=str(ARM), good=LAST, inputs=("zig 1 → 2",))
+    told = report(now, changes=Changes(since=LAST, seconds=1.0, size=0, items=(change,), before={}))
+    assert Story(told).title == "1 failed"
+    for text in (report_html(told), report_markdown(told)):
+        assert "on 2026-11-28" in text
+        assert "zig 1 → 2" in text
 
 
 def test_a_failure_tells_what_waits_for_it() -> None:
@@ -169,7 +190,9 @@ def test_a_page_is_whole_whatever_is_told(bad: str) -> None:
 
 
 @given(
-    st.one_of(st.text(), st.sampled_from([TRICK, "a\n# b", "<!-- x", "| a |\n| - |", "[a](b)", "<a@b.c>", "![a](b)"]))
+    st.one_of(
+        st.text(), st.sampled_from([TRICK, "a\n# b", "<!-- x", "| a |\n| - |", "[a](b)", "<a@b.c>", "![a](b)", *STARTS])
+    )
 )
 @settings(max_examples=50)
 def test_nothing_from_outside_becomes_markdown(bad: str) -> None:
@@ -180,7 +203,7 @@ def test_nothing_from_outside_becomes_markdown(bad: str) -> None:
     ]
     assert titles == ["What failed", "Warnings", "Packages and targets", "Where the time went", "What was built"]
     kinds = {token.type for token in tokens}
-    assert not kinds & {"html_block", "html_inline", "link_open", "image", "blockquote_open", "hr"}
+    assert not kinds & FORBIDDEN
 
 
 def test_a_fence_is_longer_than_any_in_the_log() -> None:

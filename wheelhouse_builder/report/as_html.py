@@ -95,16 +95,16 @@ def _failures(story: Story) -> Iterator[Markup]:
 
 
 def _failure(failure: Failure, targets: str, *, place: str | None) -> Markup:
-    regressed = failure.regressed
-    badges = [tag("span", "regressed", class_="badge red")] if regressed else []
+    change = failure.change
+    badges = [tag("span", "regressed", class_="badge red")] if failure.regressed else []
     badges += [
         tag("span", word, class_="badge plain") for word in dict.fromkeys((failure.status, failure.kind)) if word
     ]
     facts = [("Targets", targets)]
-    if regressed and regressed.good:
-        facts.append(("Was there", f"on {regressed.good:%Y-%m-%d}{_as_version(regressed.before, failure.version)}"))
-    if regressed and regressed.inputs:
-        facts.append(("Since then", "; ".join(regressed.inputs)))
+    if change and change.good:
+        facts.append(("Was there", f"on {change.good:%Y-%m-%d}{_as_version(change.before, failure.version)}"))
+    if change and change.inputs:
+        facts.append(("Since then", "; ".join(change.inputs)))
     if failure.blocks:
         facts.append(("Blocks", ", ".join(failure.blocks)))
     if failure.log:

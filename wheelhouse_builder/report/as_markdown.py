@@ -28,6 +28,7 @@ _SHOWN_FAILURES, _SHOWN_NEWS, _SHOWN_ROWS = 200, 500, 1000
 _SHOWN_BUILT = 20
 _LONGEST = 500  # characters of a message
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<!\w)_|_(?!\w))")
+_START = re.compile(r"^(\d*)([-+=.)])")  # of a list, a rule, or an underlined heading
 _MARKS = {"built": "✓", "fetched": "↓", "kept": "=", "failed": "✕", "impossible": "✕", "blocked": "◇"}
 
 
@@ -100,7 +101,7 @@ def _failure(failure: Failure, targets: str) -> Iterator[str]:
     if failure.hint:
         yield f"**What to do:** {_escaped(failure.hint)}  "
     yield f"Targets: {targets}  "
-    if (was := failure.regressed) and was.good:
+    if (was := failure.change) and was.good:
         version = f" as {_escaped(was.before)}" if was.before and was.before != failure.version else ""
         yield f"Was there on {was.good:%Y-%m-%d}{version}  "
     if was and was.inputs:
@@ -195,7 +196,7 @@ def _escaped(text: str) -> str:
     line = " ".join(text.split())
     if len(line) > _LONGEST:
         line = f"{line[:_LONGEST]}…"
-    return _SPECIAL.sub(r"\\\1", line)
+    return _START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
 
 def _code(text: str) -> str:

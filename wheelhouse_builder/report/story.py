@@ -40,7 +40,12 @@ class Failure:
     tail: str  # the decisive lines of the log
     log: str  # where the whole of it is
     blocks: tuple[str, ...]  # what waits for it
-    regressed: Change | None  # where it was there before
+    change: Change | None  # against the last run
+
+    @property
+    def regressed(self) -> bool:
+        """Whether it was there in the last run."""
+        return self.change is not None and self.change.kind is ChangeKind.REGRESSED
 
     @property
     def title(self) -> str:
@@ -75,18 +80,18 @@ class Story:
     @cached_property
     def failures(self) -> tuple[Failure, ...]:
         """What failed: regressions first, then what failed by itself, then what waited for that."""
-        regressed = {}
-        if changes := self.report.changes:
-            regressed = {(change.name, change.target): change for change in changes.of(ChangeKind.REGRESSED)}
+        items = self.report.changes.items if self.report.changes else ()
+        changes = {(change.name, change.target): change for change in items}
         groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in self.report.failed:
-            known = (row.name, str(row.target)) in regressed
-            groups[row.name, str(row.version), row.status, row.kind, row.message, str(known)].append(row)
+            change = changes.get((row.name, str(row.target)))
+            alike = (row.name, str(row.version), row.status, row.kind, row.message, change.kind if change else "")
+            groups[alike].append(row)
         blocks: dict[str, set[str]] = defaultdict(set)
         for row in self.report.failed:
             for name in row.blocked_by:
                 blocks[name].add(row.name)
-        found = [_failure(rows, regressed, sorted(blocks[rows[0].name])) for rows in groups.values()]
+        found = [_failure(rows, changes, sorted(blocks[rows[0].name])) for rows in groups.values()]
         return tuple(sorted(found, key=_weight))
 
     @cached_property
@@ -193,7 +198,7 @@ def _weight(failure: Failure) -> tuple[bool, bool, int, str]:
     return blocked, not failure.regressed, _ORDER.index(failure.status), failure.name
 
 
-def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change], blocks: Sequence[str]) -> Failure:
+def _failure(rows: Sequence[Row], changes: Mapping[tuple[str, str], Change], blocks: Sequence[str]) -> Failure:
     first = rows[0]
     lines = redact(first.tail).splitlines()
     shown = lines if len(lines) <= _TAIL_LINES else ["…", *lines[-_TAIL_LINES:]]
@@ -208,7 +213,7 @@ def _failure(rows: Sequence[Row], regressed: Mapping[tuple[str, str], Change], b
         tail="\n".join(line[:_TAIL_WIDTH] for line in shown),
         log=str(first.log or ""),
         blocks=tuple(blocks),
-        regressed=regressed.get((first.name, str(first.target))),
+        change=changes.get((first.name, str(first.target))),
     )
 
 
