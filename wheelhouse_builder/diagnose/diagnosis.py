@@ -120,7 +120,7 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
         thread=rule.thread,
         everywhere=rule.everywhere,
         library=library,
-        line=_short(hit.match.string).strip(),
+        line=_shown(hit.match).strip(),
         excerpt=_neighbours(hit, log),
     )
 
@@ -130,10 +130,14 @@ def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
     content = hit.piece.content
     above = content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
     above = list(itertools.takewhile(_begins_no_traceback, reversed(above)))[::-1]
-    below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[: _AFTER + 1]
+    below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[1 : _AFTER + 1]
     below = list(itertools.takewhile(_begins_no_traceback, below))
-    first = lines_before(log, hit.piece, hit.at) - len(above) + 1 if hit.piece.start != BESIDE else None
-    return _numbered([*above, *below], first)
+    number = lines_before(log, hit.piece, hit.at) + 1 if hit.piece.start != BESIDE else None
+    return (
+        *_numbered(above, number and number - len(above)),
+        LogLine(number=number or 0, text=_shown(hit.match)),
+        *_numbered(below, number and number + 1),
+    )
 
 
 def _begins_no_traceback(line: bytes) -> bool:
@@ -154,11 +158,17 @@ def _not_known(log: BinaryIO, quoted: str) -> Diagnosis:
 
 def _numbered(lines: Sequence[bytes], first: int | None = None) -> tuple[LogLine, ...]:
     return tuple(
-        LogLine(number=0 if first is None else first + index, text=_short(text_of(line)))
+        LogLine(number=0 if first is None else first + index, text=_short(text_of(line[: 2 * _LONGEST])))
         for index, line in enumerate(lines)
     )
 
 
+def _shown(match: re.Match[str]) -> str:
+    """The line of a match; of an endless one, the part that matched."""
+    start = max(0, match.start() - _LONGEST // 2) if len(match.string) > _LONGEST else 0
+    return _short(("… " if start else "") + match.string[start:])
+
+
 def _short(line: str) -> str:
-    line = line.strip("\r\n").rstrip()
+    line = line.rstrip()
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"

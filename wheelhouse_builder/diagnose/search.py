@@ -24,6 +24,8 @@ BESIDE = -1  # the start of a piece that is not of the log
 _PIECE = 8 << 20  # bytes
 _LONGEST = 2000  # characters of a line on either side of a rule's word: some programs write megabytes into one
 _DIGITS = string.digits.encode()
+# What compiles for a question of the build's configuration (autoconf, distutils, CMake, Meson): a failure is an answer.
+_PROBE = re.compile(r"\b(?:conftest|_configtest|testC(?:XX)?Compiler|CheckSymbolExists|sanitycheckc(?:pp)?)\.\w+")
 _COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -122,7 +124,7 @@ def _last_in(piece: Piece, lines: bytes, by_word: _ByWord) -> Hit | None:
         earliest, end = best[0] if best else 0, len(content)
         while (position := content.rfind(word, earliest, end)) >= 0:
             line_start, line = line_around(content, position)
-            for order, rule in candidates:
+            for order, rule in [] if _PROBE.search(line) else candidates:
                 if rule.pattern and (match := rule.pattern.search(line)):
                     hit = Hit(rule=rule, match=match, piece=piece, at=line_start)
                     best = max(best or (-1, 0, hit), (line_start, -order, hit), key=lambda one: one[:2])
