@@ -126,6 +126,10 @@ def test_each_phase_of_the_run_is_a_section_on_gitlab(monkeypatch: pytest.Monkey
     assert lines[-2] == "\x1b[0Ksection_end:1700000000:whb_build\r\x1b[0K"
 
 
+def test_quiet_has_no_groups_of_nothing() -> None:
+    assert told(-1, ci=Ci.GITHUB) == told(-1)
+
+
 def test_a_group_ends_with_the_run_that_fails() -> None:
     stream = io.StringIO()
     console = Console(out=io.StringIO(), err=stream, ci=Ci.GITHUB)

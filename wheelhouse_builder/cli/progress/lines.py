@@ -57,7 +57,7 @@ class PlainProgress:
             self._open("")
 
     def _open(self, name: str) -> None:
-        if self.console.ci is None:
+        if self.console.ci is None or self.console.verbosity < 0:
             return
         if self._group:
             print(group_end(self.console.ci, self._group, time.time()), file=self.console.err, flush=True)
