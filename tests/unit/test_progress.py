@@ -111,6 +111,12 @@ def test_which_service_it_is(environ: dict[str, str], expected: Ci | None) -> No
     assert make_console(environ=environ).ci is expected
 
 
+def test_there_is_no_picture_on_ci_even_where_it_has_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert make_console(environ={}).live
+    assert not make_console(environ={"GITLAB_CI": "true"}).live
+
+
 def test_each_phase_of_the_run_is_a_group_on_github() -> None:
     lines = told(ci=Ci.GITHUB).splitlines()
     assert lines[:2] == ["::group::resolve", "resolving"]

@@ -107,7 +107,8 @@ def make_console(
     *, json: bool = False, verbosity: int = 0, color: str = "auto", progress: bool = True, environ: Mapping[str, str]
 ) -> Console:
     """The console of this process."""
-    live = progress and verbosity >= 0 and is_terminal(sys.stderr, environ)
+    ci = running_on(environ)
+    live = progress and verbosity >= 0 and ci is None and is_terminal(sys.stderr, environ)
     return Console(
         out=sys.stdout,
         err=sys.stderr,
@@ -115,7 +116,7 @@ def make_console(
         verbosity=verbosity,
         color=wants_color(color, sys.stderr, environ),
         live=live,
-        ci=running_on(environ),
+        ci=ci,
     )
 
 
