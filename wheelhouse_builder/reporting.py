@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.errors import Cancelled, MachineError, UsageError, WhbError
+from wheelhouse_builder.errors import Cancelled, MachineError, WhbError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.history.model import RunOutcome, RunRecord
 from wheelhouse_builder.history.store import History
@@ -27,13 +27,13 @@ def reported(
 ) -> tuple[Report, tuple[Path, ...]]:
     """What a run came to, and the files in `folder` that tell it; `summary` is a file that the report is added to.
 
-    What `run` raises is raised on, after reports that say so: an old one must not look like today's. Of `UsageError`
-    and `Cancelled` there are none. Raises `MachineError` where the reports cannot be written.
+    What `run` raises is raised on, after reports that say so: an old one must not look like today's. Of what was
+    interrupted there are none. Raises `MachineError` where the reports cannot be written.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         report = run()
-    except (UsageError, Cancelled):
+    except Cancelled:
         raise
     except WhbError as error:
         report = _failed(error, command, Wheelhouse(wheelhouse), started, time.monotonic() - clock)

@@ -33,7 +33,7 @@ def kinds(now: list[Row], then: list[PastRow], *tries: Attempt) -> list[tuple[Ch
 
 def test_what_is_as_it_was_is_no_change() -> None:
     found = changes([KEPT], [past(KEPT)])
-    assert found.items == ()
+    assert (found.items, found.before) == ((), {})
     assert (found.since, found.seconds, found.size) == (LAST, 71.0, KEPT.size)
 
 

@@ -47,7 +47,7 @@ def compare(
         key = (row.name, str(row.target))
         then = past.pop(key, None)
         builds = _Builds.of(tries(row.name), key[1], began) if _was_built(row) else _Builds()
-        if then or builds.good:
+        if (then and then.size != row.size) or builds.good:
             before[key] = Before(size=then.size if then else None, seconds=builds.good.seconds if builds.good else None)
         if kind := _kind(row, then):
             items.append(_change(kind, row, then, builds, record.started))

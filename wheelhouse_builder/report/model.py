@@ -97,7 +97,7 @@ class Changes:
     seconds: float  # wall time of that run
     size: int  # bytes, of all wheels that it had
     items: tuple[Change, ...]
-    before: Mapping[tuple[str, str], Before]  # by name and target, of what both have
+    before: Mapping[tuple[str, str], Before]  # by name and target, of what was built or has another size
 
     def of(self, kind: ChangeKind) -> tuple[Change, ...]:
         """The changes of one kind."""
