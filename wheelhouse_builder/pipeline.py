@@ -18,7 +18,7 @@ from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, requ
 from wheelhouse_builder.diagnose.diagnosis import diagnose
 from wheelhouse_builder.diagnose.rules import rules
 from wheelhouse_builder.engines.base import RawWheel, Work
-from wheelhouse_builder.engines.ladder import Ladder, goes_on, ordered, together
+from wheelhouse_builder.engines.ladder import Ladder, may_mend, ordered, together
 from wheelhouse_builder.errors import DownloadError, JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
@@ -127,17 +127,18 @@ class Pipeline:
 
     def _climb(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         """Try one rung after the other until one gives the wheel, or the failure is one of every rung."""
-        failures: list[tuple[Strategy, WhbError]] = []
+        failures: list[tuple[Engine, WhbError]] = []
         for rung in self._rungs(job):
             if failures:
-                self._turn(job, *failures[-1], rung.engine.strategy)
+                failed, error = failures[-1]
+                if not may_mend(error, failed, rung.engine):
+                    continue
+                self._turn(job, failed.strategy, error, rung.engine.strategy)
             try:
                 return self._attempt(job, rung, place, phase)
-            except (JobError, MachineError) as error:
-                failures.append((rung.engine.strategy, error))
-                if not goes_on(error):
-                    break
-        raise together(failures)
+            except (JobError, MachineError) as raised:
+                failures.append((rung.engine, raised))
+        raise together([(engine.strategy, error) for engine, error in failures])
 
     def first(self, job: Job) -> Strategy | None:
         """The rung that a job tries first; None if there is none. Raises `MachineError` like `request_keys`."""

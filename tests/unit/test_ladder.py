@@ -9,7 +9,7 @@ import pytest
 
 from tests.engines import FakeEngine
 from tests.unit.test_fingerprint import SDIST
-from wheelhouse_builder.engines.ladder import Ladder, Rung, goes_on, ordered, together
+from wheelhouse_builder.engines.ladder import Ladder, Rung, may_mend, ordered, together
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Event, Level, Note
 from wheelhouse_builder.strategy import Strategy
@@ -133,7 +133,28 @@ def test_the_winner_comes_first_and_the_others_stay_in_order(winner: Strategy | 
     ],
 )
 def test_when_the_next_engine_is_of_use(error: WhbError, expected: bool) -> None:
-    assert goes_on(error) is expected
+    assert may_mend(error, FakeEngine(), FakeEngine(name="container", strategy=Strategy.NATIVE)) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (JobError("no"), True),
+        (JobError("no", kind="compiler"), True),
+        (JobError("no", kind="linker"), True),
+        (MachineError("no cargo"), True),
+        (JobError("no", kind="missing-library"), False),
+        (JobError("no", kind="missing-tool"), False),
+        (JobError("no", kind="python"), False),
+        (JobError("no", kind="compiler", everywhere=True), False),
+    ],
+)
+def test_in_the_same_image_other_compilers_mend_what_compilers_refused(error: WhbError, expected: bool) -> None:
+    """An emulated build costs ten times as much as the one that failed: not for a header that it lacks as well."""
+    accelerated, emulated = (
+        FakeEngine(name="container", strategy=strategy) for strategy in (Strategy.ACCELERATED, Strategy.EMULATED)
+    )
+    assert may_mend(error, accelerated, emulated) is expected
 
 
 def test_one_failure_is_itself() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What no other engine mends: it lies in the moment, or the time that there was is used up.
 _FINAL_KINDS = frozenset({"network", "index", "hash-mismatch", "out-of-memory", "disk-full", "time-out"})
+# What other compilers may mend, where all else is as it was; "": nobody knows.
+_KINDS_OF_COMPILERS = frozenset({"", "compiler", "cross-compiling", "linker", "musl", "rust", "would-not-load"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +100,15 @@ def ordered(rungs: Sequence[Rung], winner: Strategy | None) -> list[Rung]:
     return sorted(rungs, key=lambda rung: rung.engine.strategy is not winner)
 
 
-def goes_on(error: WhbError) -> bool:
-    """Whether the next rung may succeed where this one failed.
+def may_mend(error: WhbError, failed: Engine, following: Engine) -> bool:
+    """Whether the following engine may succeed where one failed with this error.
 
     Not where the failure is the same for every engine, nor where it lies in the moment or took too long already: then
-    it is the same try again that helps, or none.
+    it is the same try again that helps, or none. In the same image other compilers are all that is different.
     """
-    return not (isinstance(error, JobError) and error.everywhere) and error.kind not in _FINAL_KINDS
+    if error.kind in _FINAL_KINDS or (isinstance(error, JobError) and error.everywhere):
+        return False
+    return following.name != failed.name or not isinstance(error, JobError) or error.kind in _KINDS_OF_COMPILERS
 
 
 def together(failures: Sequence[tuple[Strategy, WhbError]]) -> WhbError:
