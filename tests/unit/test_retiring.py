@@ -200,10 +200,11 @@ def test_a_retired_wheel_that_is_taken_in_again_comes_back(nights: Nights) -> No
     nights.run(MOMENT, {("demo", AMD312): new})
     nights.run(MOMENT + 30 * DAY, {("demo", AMD312): new})
     assert nights.shown == [new]
-    assert nights.take(version="1.0", origin="uploaded") == old
+    assert nights.take(version="1.0") == old
     with nights.house.lock():
         publish(nights.house, {})
     assert nights.shown == [old, new]
+    assert nights.run(MOMENT + 31 * DAY, {("demo", AMD312): new}).reasons == {}
 
 
 def test_the_lock_of_a_target_that_nothing_asks_for_goes_with_its_wheels(nights: Nights) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from wheelhouse_builder.server import upload
 from wheelhouse_builder.server.upload import Uploads
 from wheelhouse_builder.server.upload_form import Form, Refused, read_form
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
-from wheelhouse_builder.wheelhouse.generations import current, named_files
+from wheelhouse_builder.wheelhouse.generations import current, named_files, publish
+from wheelhouse_builder.wheelhouse.retired import retire
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
@@ -178,6 +180,17 @@ def test_the_same_again_keeps_how_it_was_built(client: Client, wheel: Path) -> N
         house.admit(wheel, record_of(wheel, origin="built", build_key="key"))
     assert client.post(body_of(wheel))[0] == 200
     assert house.records.all()[0].build_key == "key"
+    assert client.names == [wheel.name]
+
+
+def test_a_retired_wheel_that_is_uploaded_comes_back(client: Client, wheel: Path) -> None:
+    assert client.post(body_of(wheel))[0] == 200
+    house = Wheelhouse(client.root)
+    with house.lock():
+        retire(house.records, {wheel.name: "nothing asks for it"}, datetime(2026, 1, 2, tzinfo=UTC))
+        publish(house, {})
+    assert client.names == []
+    assert client.post(body_of(wheel))[0] == 200
     assert client.names == [wheel.name]
 
 

@@ -19,6 +19,7 @@ from wheelhouse_builder.server.upload_form import Refused
 from wheelhouse_builder.verification import EVERY_TARGET
 from wheelhouse_builder.verify.loader import check_loader
 from wheelhouse_builder.wheelhouse.generations import publish
+from wheelhouse_builder.wheelhouse.retired import bring_back
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of, require_admissible
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def take_in(wheel: Path, root: Path, *, user: str | None, musl_floor: str, lock_
             new = not _is_here(wheelhouse, record)  # somebody may have been faster
             if new:
                 wheelhouse.admit(wheel, record)
+            else:
+                bring_back(wheelhouse.records, [record.filename])
             publish(wheelhouse, {})
     return f"{record.filename} is {'published' if new else 'here already, with this content'}"
 

@@ -126,7 +126,8 @@ class Records:
                 project_keys = dict(json.loads(old["project_keys"])) | dict(wheel.project_keys)
                 values["project_keys"] = json.dumps(list(project_keys.items()))
             connection.execute(_INSERT, values)
-            connection.execute("DELETE FROM retired WHERE filename = ?", (wheel.filename,))
+            for told in ("uses", "retired"):  # who takes it in again asks for it
+                connection.execute(f"DELETE FROM {told} WHERE filename = ?", (wheel.filename,))  # noqa: S608  # constants
             stored = connection.execute(f"{_SELECT} WHERE filename = ?", (wheel.filename,)).fetchone()
             return _load(stored)
 

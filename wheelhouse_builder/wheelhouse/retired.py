@@ -36,9 +36,11 @@ def retire(records: Records, reasons: Mapping[str, str], moment: datetime) -> No
 
 
 def bring_back(records: Records, filenames: Iterable[str]) -> None:
-    """Have the next publication show these wheels again, as far as they are retired, under the lock."""
+    """Have the next publication show these wheels again, under the lock; their time of rest is forgotten."""
+    rows = [(filename,) for filename in filenames]
     with records.transaction() as connection:
-        connection.executemany("DELETE FROM retired WHERE filename = ?", [(filename,) for filename in filenames])
+        connection.executemany("DELETE FROM retired WHERE filename = ?", rows)
+        connection.executemany("DELETE FROM uses WHERE filename = ?", rows)
 
 
 def note_uses(records: Records, filenames: Iterable[str], moment: datetime) -> None:

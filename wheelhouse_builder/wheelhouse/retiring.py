@@ -40,9 +40,9 @@ class Retiring:
 
 def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime) -> None:
     """Note what a run asked for, and have it published (again), under the lock."""
-    note_uses(wheelhouse.records, sorted(_wanted(wheelhouse, had)), moment)
     if back := retired_wheels(wheelhouse.records).keys() & set(had.values()):
         bring_back(wheelhouse.records, sorted(back))
+    note_uses(wheelhouse.records, sorted(_wanted(wheelhouse, had)), moment)
 
 
 def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta) -> Retiring:
