@@ -331,6 +331,7 @@ def test_nothing_that_fits_is_impossible(world: World) -> None:
     row = only(world.build())
     assert (row.action, row.status) == (Action.IMPOSSIBLE, Status.IMPOSSIBLE)
     assert "no wheel fits" in row.message
+    assert (row.kind, "take another version" in row.hint) == ("packaging", True)
     assert world.engine.built == []
 
 

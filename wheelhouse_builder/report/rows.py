@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.artifact import parse_wheel_name
+from wheelhouse_builder.diagnose.diagnosis import diagnose
 from wheelhouse_builder.errors import JobError, WhbError
 from wheelhouse_builder.plan import Action, Decision
 from wheelhouse_builder.report.model import Row, Status
@@ -26,7 +28,7 @@ def make_row(decision: Decision, tasks: Tasks, ended: Ended, admission: Admissio
     """The row of one decision. `seconds` is the wall time of each task."""
     provider = tasks.provider(decision)
     if decision.action is Action.IMPOSSIBLE:
-        return _row(decision, Status.IMPOSSIBLE, message=decision.reason)
+        return _impossible(decision)
     if provider is None:
         return _ready(decision, tasks.stored[str(decision.filename)], Strategy.WHEELHOUSE, None)
     result = ended[provider]
@@ -51,6 +53,12 @@ def strategy_of(provided: Provided) -> Strategy | None:
     if all(tag.platform == "any" for tag in parse_wheel_name(provided.path.name)[-1]):
         return Strategy.PURE
     return build.rung if build else Strategy.UPSTREAM
+
+
+def _impossible(decision: Decision) -> Row:
+    known = diagnose(io.BytesIO(), message=decision.reason)
+    hint = known.remedy if known.known else ""
+    return _row(decision, Status.IMPOSSIBLE, message=decision.reason, hint=hint, kind=known.kind)
 
 
 def _ready(decision: Decision, stored: StoredWheel, strategy: Strategy | None, seconds: float | None) -> Row:
