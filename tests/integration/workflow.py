@@ -45,7 +45,8 @@ class Runner:
         for name, job in workflow["jobs"].items():
             for entry in job.get("strategy", {}).get("matrix", {}).get("include", [{}]):
                 title = " ".join([name, *entry.values()][:2])
-                done[title] = JobRun(runner=self, workflow=workflow, matrix=entry, title=title)
+                variables = {**workflow["env"], **job.get("env", {})}
+                done[title] = JobRun(runner=self, variables=variables, matrix=entry, title=title)
                 done[title].run(job["steps"])
         return done
 
@@ -61,7 +62,7 @@ class JobRun:
     """One job of one run."""
 
     runner: Runner
-    workflow: Any
+    variables: Mapping[str, str]
     matrix: Mapping[str, str]
     title: str
     failed: bool = False
@@ -108,7 +109,7 @@ class JobRun:
 
     def _script(self, script: str) -> None:
         """As the service runs it: `bash -e`, with the variables of the workflow."""
-        own = {name: self._value(value) for name, value in self.workflow["env"].items()}
+        own = {name: self._value(value) for name, value in self.variables.items()}
         env = {**os.environ, **own, "GITHUB_ACTIONS": "true", "CI": "true", "WHB_VERIFY_ENGINE": "off"}
         env |= {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

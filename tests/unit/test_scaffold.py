@@ -201,6 +201,14 @@ def test_the_workflow_keeps_what_it_takes() -> None:
     assert workflow["on"]["push"]["paths"] == ["whb.toml", "requirements.txt"]
 
 
+def test_scripts_hold_no_expressions() -> None:
+    """What GitHub fills into a script is code there; a variable is text (zizmor's audit template-injection)."""
+    workflow = load_yaml(render(AROUND, [Service.GITHUB])[".github/workflows/wheelhouse.yml"])
+    scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    assert scripts
+    assert not [script for script in scripts if "${{" in script]
+
+
 def test_whb_itself_is_pinned_on_ci() -> None:
     texts = render(AROUND, ALL)
     for name in (".github/workflows/wheelhouse.yml", ".gitlab/wheelhouse.yml"):
