@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli.console import Console
     from wheelhouse_builder.report.model import Report
 
+_SHOWN = 20  # packages of which the same is said; the report has all
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
@@ -48,14 +50,20 @@ def execute(invocation: Invocation) -> int:
 
 
 def _tell(report: Report, files: Sequence[Path], console: Console) -> None:
-    """What became of the index, and where all of it is told."""
+    """What changed since the last refresh, what became of the index, and where all of it is told."""
     from wheelhouse_builder.cli.build import from_here
+    from wheelhouse_builder.report.story import Story
 
+    for news in Story(report).news:
+        names = [f"{name} {versions}".rstrip() for name, versions in news.packages]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        told = f" ({'; '.join(news.told)})" if news.told else ""
+        console.say(f"{news.kind}: {', '.join(names[:_SHOWN])}{more}{told}")
     for retired in report.retired:
         console.say(f"retired {retired.filename}: {retired.reason}")
     if report.generation is None:
         console.say(f"nothing is published in {from_here(report.wheelhouse)} yet")
     else:
-        news = "published" if report.changed else "unchanged"
-        console.say(f"{from_here(report.wheelhouse)}: generation {report.generation}, {news}")
+        state = "published" if report.changed else "unchanged"
+        console.say(f"{from_here(report.wheelhouse)}: generation {report.generation}, {state}")
     console.say(f"report: {from_here(files[0])}")
