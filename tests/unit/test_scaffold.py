@@ -117,6 +117,22 @@ def test_programs_are_found_as_now(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 'Environment="PATH=/a:/b"\n' in render(around, [Service.SYSTEMD])["systemd/whb-refresh.service"]
 
 
+def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_001)
+    assert found(tmp_path).user == "4000000001"
+
+
+@pytest.mark.parametrize("name", ["requirements-a\nb.txt", "requirements-\x1b[2J.txt"])
+def test_no_name_becomes_a_line_of_its_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="cannot be printed"):
+        found(tmp_path)
+    folder = tmp_path / "a\nExecStart=b"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="cannot be printed"):
+        found(folder)
+
+
 # Settings
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -44,9 +44,15 @@ class Surroundings:
 
 
 def look_around(settings: Settings, folder: Path) -> Surroundings:
-    """See what is there; what the settings say counts more. Raises `UsageError` for a pyproject.toml that is none."""
+    """See what is there; what the settings say counts more.
+
+    Raises `UsageError` for a pyproject.toml that is none, and for names that would be lines of their own in a file.
+    """
     project = _project(folder / "pyproject.toml")
     requirements, others = _requirements(settings, folder, project)
+    for path in (folder, settings.wheelhouse, settings.refresh.report, *requirements, *others):
+        if not str(path).isprintable():
+            raise UsageError(f"{str(path)!r} has characters that cannot be printed", hint="give it another name")
     return Surroundings(
         folder=folder,
         requirements=requirements,
@@ -55,7 +61,7 @@ def look_around(settings: Settings, folder: Path) -> Surroundings:
         archs=settings.archs,
         wheelhouse=_from(folder, settings.wheelhouse),
         report=_from(folder, settings.refresh.report),
-        user=getpass.getuser(),
+        user=_user(),
         command=_command(),
         path=_path(os.environ.get("PATH", os.defpath)),
         version=wheelhouse_builder.__version__,
@@ -101,6 +107,14 @@ def _python(settings: Settings, project: Mapping[str, object]) -> tuple[int, int
 
 def _from(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _user() -> str:
+    """The name of who runs this, or the number: in a container there may be no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _command() -> tuple[str, ...]:
