@@ -335,7 +335,7 @@ class Pipeline:
         explained = _explains(diagnosis, error)
         if explained:
             message, hint, tail = f"{message}: {diagnosis.cause}", diagnosis.remedy, diagnosis.text
-        elif not diagnosis.known and error.hint is None:
+        elif not diagnosis.known and not error.kind and error.hint is None:
             message, tail = f"{message}: {diagnosis.cause}", diagnosis.text
         return type(error)(
             message,

@@ -14,6 +14,7 @@ import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as sre_parser  # type: ignore[import-not-found]
 import string
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.failures_page import PAGE, THREAD, page
 from wheelhouse_builder.diagnose.diagnosis import Diagnosis, LogLine, diagnose
-from wheelhouse_builder.diagnose.rules import Rule, failure_classes, rules
+from wheelhouse_builder.diagnose.rules import LiesIn, Rule, failure_classes, rules
 from wheelhouse_builder.diagnose.search import pieces
+from wheelhouse_builder.errors import PASSING_KINDS
+from wheelhouse_builder.target import Arch
+from wheelhouse_builder.verify.symbols import MUSL_FLOORS, musl_exports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +129,28 @@ def test_few_words_are_searched_for() -> None:
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
 def test_a_rule_has_a_class_that_is_explained(rule: Rule) -> None:
     assert rule.kind in failure_classes()
+
+
+def test_what_may_pass_by_itself_is_what_does_not_lie_in_the_inputs() -> None:
+    assert {kind.name for kind in failure_classes().values() if kind.lies_in is not LiesIn.INPUTS} == PASSING_KINDS
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
+def test_a_thread_can_be_followed(rule: Rule) -> None:
+    assert rule.thread is None or THREAD.fullmatch(rule.thread) or rule.thread.startswith("https://")
+
+
+def test_glibcs_names_are_none_of_musls() -> None:
+    """Else what musl has would be said to be missing there: all that any musl exports, but for the LFS64 names."""
+    names = tomllib.loads((resources.files("wheelhouse_builder.diagnose") / "names.toml").read_text(encoding="utf-8"))
+    glibc, lfs64 = (re.compile("|".join(names[key])) for key in ("glibc", "lfs64"))
+    exported = {name for arch in Arch for floor in MUSL_FLOORS for name in musl_exports(arch, floor)}
+    assert {name for name in exported if glibc.fullmatch(name)} == set()
+    assert {name for name in exported if name.endswith("64") and not lfs64.fullmatch(name) and name[0] != "_"} == set()
+
+
+def test_the_reference_page_is_what_the_rules_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m tests.failures_page writes it"
 
 
 def unguarded(pattern: Any, words: tuple[str, ...]) -> list[str]:
