@@ -9,17 +9,17 @@ from __future__ import annotations
 import threading
 import tomllib
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.errors import JobError, UsageError
 from wheelhouse_builder.events import Level, Listener, Note
 from wheelhouse_builder.files import write_atomically
-from wheelhouse_builder.recipes.store import library_names, load_package_recipe
+from wheelhouse_builder.recipes.store import library_names, load_library, load_package_recipe
 from wheelhouse_builder.toml import toml_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from packaging.utils import NormalizedName
 
@@ -36,20 +36,27 @@ _HEAD = """\
 # What `--fix` added to builds that lacked a C library, for review: move what is right to whb.toml (in pyproject.toml:
 # below tool.whb), and remove it here. whb does not read this file.
 """
-# For a source that includes a header and links a library without asking pkg-config: setuptools, CMake and configure
-# heed these two.
-_FLAGS = {"CPPFLAGS": "-I{{{}.prefix}}/include", "LDFLAGS": "-L{{{}.prefix}}/lib"}
 
 
 def with_libraries(table: Table, libraries: Sequence[str]) -> dict[str, Any]:
     """A package's table with more libraries, and with flags for them unless it has its own."""
     own: Any = table  # it was checked when the run began
-    flags = {name: " ".join(flag.format(library) for library in libraries) for name, flag in _FLAGS.items()}
     return {
         **own,
         "libraries": list(dict.fromkeys([*own.get("libraries", ()), *libraries])),
-        "environment": {**flags, **own.get("environment", {})},
+        "environment": {**_flags(libraries), **own.get("environment", {})},
     }
+
+
+def _flags(libraries: Sequence[str]) -> dict[str, str]:
+    """For a source that includes a header and links a library without asking pkg-config.
+
+    Each of a library's archives is named: one does not say what it needs of another, as a shared library does.
+    """
+    places = [f"{{{library}.prefix}}" for library in libraries]
+    archives = [Path(archive).stem.removeprefix("lib") for name in libraries for archive in load_library(name).archives]
+    links = [*(f"-L{place}/lib" for place in places), *(f"-l{archive}" for archive in archives)]
+    return {"CPPFLAGS": " ".join(f"-I{place}/include" for place in places), "LDFLAGS": " ".join(links)}
 
 
 def with_fix(text: str, name: str, libraries: Sequence[str], why: str) -> str:

@@ -225,7 +225,7 @@ def test_a_packages_own_flags_and_libraries_stay() -> None:
     table = with_libraries({"libraries": ["libffi"], "environment": {"CPPFLAGS": "-DX"}, "network": True}, ["zlib"])
     assert table == {
         "libraries": ["libffi", "zlib"],
-        "environment": {"CPPFLAGS": "-DX", "LDFLAGS": "-L{zlib.prefix}/lib"},
+        "environment": {"CPPFLAGS": "-DX", "LDFLAGS": "-L{zlib.prefix}/lib -lz"},
         "network": True,
     }
 
@@ -244,7 +244,7 @@ def test_a_library_joins_those_of_its_package() -> None:
             "libraries": ["zlib", "openssl"],
             "environment": {
                 "CPPFLAGS": "-I{zlib.prefix}/include -I{openssl.prefix}/include",
-                "LDFLAGS": "-L{zlib.prefix}/lib -L{openssl.prefix}/lib",
+                "LDFLAGS": "-L{zlib.prefix}/lib -L{openssl.prefix}/lib -lz -lcrypto -lssl",
             },
         }
     }
