@@ -65,6 +65,9 @@ warning: `bb-1.0.tar.gz` is missing an upload date, but user provided: 2026-11-2
 warning: `Zope.Thing-2.0.tar.gz` is missing an upload date, but user provided: 2026-11-20T00:00:00Z
 warning: `aa==1.1` is yanked (reason: "broken on "musl" (again)")
 warning: `cc==2.0` is yanked
+warning: `dd==1.0` is yanked (reason: "loses
+  data ")")
+DEBUG what follows (reason: "no")
 """
 
 
@@ -72,6 +75,7 @@ def test_yanked_versions_are_read_with_their_reason() -> None:
     assert yanked(LOG) == {
         ("aa", Version("1.1")): 'broken on "musl" (again)',
         ("cc", Version("2.0")): "no reason is given",
+        ("dd", Version("1.0")): 'loses data ")',
     }
     assert yanked("DEBUG `aa==1.1` is yanked\n") == {}
 
@@ -83,7 +87,7 @@ def test_files_without_an_upload_time_are_told_by_project() -> None:
 
 def test_what_matters_of_a_log_is_told() -> None:
     texts = [note.text for note in notes_in(LOG)]
-    assert [text.partition(" ")[0] for text in texts] == ["odd==1.0", "bb:", "zope-thing:", "aa", "cc"]
+    assert [text.partition(" ")[0] for text in texts] == ["odd==1.0", "bb:", "zope-thing:", "aa", "cc", "dd"]
     assert list(notes_in("Resolved 1 package in 16ms\n")) == []
 
 

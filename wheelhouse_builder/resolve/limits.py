@@ -51,7 +51,7 @@ def counting_from(now: datetime, earlier: Iterable[datetime]) -> tuple[datetime,
         return now, None
     told = (
         f"the clock of this machine is at {now:%Y-%m-%d %H:%M} UTC, and an earlier run began at {last:%Y-%m-%d %H:%M}: "
-        "min-age counts from that; set the clock right"
+        "min-age counts from that; set the clock right, or, if it was wrong then, put .whb/history.sqlite aside"
     )
     return last, told if last - now > _SLACK else None
 

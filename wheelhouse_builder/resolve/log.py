@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PREPARED = re.compile(r"^DEBUG Preparing metadata for: (.+)$", re.MULTILINE)
 _UNDATED = re.compile(r"^warning: `([^`]+)` is missing an upload date", re.MULTILINE)
-_YANKED = re.compile(r'^warning: `([^`=]+)==([^`]+)` is yanked(?: \(reason: "(.*)"\))?', re.MULTILINE)
+_YANKED = re.compile(r'^warning: `([^`=]+)==([^`]+)` is yanked(?: \(reason: "((?s:.*?))"\)$)?', re.MULTILINE)
 
 
 def notes_in(log: str) -> Iterator[Note]:
@@ -44,7 +44,7 @@ def yanked(log: str) -> dict[tuple[NormalizedName, Version], str]:
     found = {}
     for name, version, reason in _YANKED.findall(log):
         try:
-            found[canonicalize_name(name), Version(version)] = reason or "no reason is given"
+            found[canonicalize_name(name), Version(version)] = " ".join(reason.split()) or "no reason is given"
         except InvalidVersion:
             continue
     return found

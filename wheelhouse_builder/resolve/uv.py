@@ -27,6 +27,7 @@ from wheelhouse_builder.resolve.hashes import enforce_hashes
 from wheelhouse_builder.resolve.indexes import index_environment
 from wheelhouse_builder.resolve.lock import Lock, parse_lock
 from wheelhouse_builder.resolve.log import notes_in, undated, yanked
+from wheelhouse_builder.settings.kinds import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +44,23 @@ _OURS = {
     "--python-version": "--python",
     "--prerelease=allow": "--pre (in a requirements file)",
     "--index-strategy unsafe-best-match": "UV_INDEX_STRATEGY=unsafe-best-match",
+}
+
+# What to do about what uv says; the first that fits holds.
+_AT_FAULT = "the package index does not hand out what it names: ask who runs it, or use another"
+_UNUSABLE = "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
+_NOT_RUN = "this sdist does not state its dependencies, and could not be run on this machine to ask it"
+_HINTS = {
+    "Git operation failed": (
+        "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
+    ),
+    "has no usable wheels": _UNUSABLE,
+    "have no usable wheels": _UNUSABLE,
+    "does not match given name": "give it the name that it has itself",
+    "Failed to build": _NOT_RUN,
+    "Failed to download and build": _NOT_RUN,
+    "Failed to fetch": _AT_FAULT,
+    "Received some unexpected": _AT_FAULT,
 }
 
 
@@ -216,7 +234,8 @@ def _too_new(log: str, theirs: str, options: ResolveOptions) -> str:
         return (
             f"the index tells no upload time (PEP 700) of {', '.join(names)}: use one that does, or min-age = '0 days'"
         )
-    told = theirs.partition(" Consider using")[0].replace("`exclude-newer`", f"min-age ({options.min_age.days} days)")
+    ours = f"min-age ({show_duration(options.min_age)})"
+    told = theirs.partition(" Consider using")[0].replace("`exclude-newer`", ours)
     return f"{told} Wait, ask for an older version, or lower min-age"
 
 
@@ -229,14 +248,8 @@ def _hint(text: str, options: ResolveOptions, theirs: str) -> str:
         return "is the name spelled right? A private index is given with --index-url in the file, or UV_INDEX"
     if is_unreachable(text):
         return "the package index cannot be reached: check the network, the proxy and the index settings"
-    if "Git operation failed" in text:
-        return "can git reach this repository? Requirements from version control cannot be built anyway: give an sdist"
-    if "has no usable wheels" in text or "have no usable wheels" in text:
-        return "--only-binary, here or in the file, forbids to build it: leave the name out, or allow another version"
-    if "does not match given name" in text:
-        return "give it the name that it has itself"
-    if "Failed to build" in text or "Failed to download and build" in text:
-        return "this sdist does not state its dependencies, and could not be run on this machine to ask it"
+    if hint := next((hint for said, hint in _HINTS.items() if said in text), None):
+        return hint
     for option, ours in _OURS.items():
         theirs = theirs.replace(option, ours)
     return theirs or "change one of the requirements, or add a constraint"
