@@ -217,11 +217,13 @@ def test_the_lock_of_a_target_that_nothing_asks_for_goes_with_its_wheels(nights:
     assert not (nights.house.root / f"pylock.{ARM312}.toml").is_symlink()
 
 
-def test_a_clock_that_was_set_back_retires_nothing(nights: Nights) -> None:
+def test_a_clock_that_was_set_back_retires_nothing_and_counts_anew(nights: Nights) -> None:
     old, new = nights.take(version="1.0"), nights.take(version="2.0")
-    nights.run(MOMENT, {("demo", AMD312): old})
-    assert nights.run(MOMENT - 365 * DAY, {("demo", AMD312): new}).reasons == {}
+    nights.run(MOMENT + 365 * DAY, {("demo", AMD312): old})
+    assert nights.run(MOMENT, {("demo", AMD312): new}).reasons == {}
     assert nights.shown == [old, new]
+    assert nights.run(MOMENT + 29 * DAY, {("demo", AMD312): new}).reasons == {}
+    assert nights.run(MOMENT + 30 * DAY, {("demo", AMD312): new}).reasons.keys() == {old}
 
 
 def test_the_file_of_a_retired_wheel_has_its_grace_though_no_generation_names_it(nights: Nights) -> None:

@@ -460,6 +460,12 @@ def test_a_time_is_a_number_and_a_unit(text: str, duration: timedelta, shown: st
     assert DURATION.parse(shown) == duration
 
 
+@given(st.integers(0, 99_999), st.sampled_from(["s", "min", "minutes", "h", "hour", "days", "d", "w", "weeks"]))
+def test_a_time_that_is_shown_reads_as_the_same(number: int, unit: str) -> None:
+    duration = DURATION.parse(f"{number} {unit}")
+    assert DURATION.parse(DURATION.show(duration)) == duration
+
+
 @pytest.mark.parametrize(
     "text", ["", "3", "days", "3 months", "-1 day", "1.5 h", "3 days ago", "5 m", "100000 d", "3  days", "٣ days"]
 )

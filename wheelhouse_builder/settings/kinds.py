@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Units of time in seconds, longest first; a month and a year have no one length.
 _UNITS = {"week": 604_800, "day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+_FOR_EVER = timedelta(days=99_999)
 _UNIT_NAMES = {"w": "week", "d": "day", "h": "hour", "min": "minute", "s": "second"}
 
 
@@ -140,7 +141,7 @@ def parse_duration(text: str) -> timedelta:
     unit = _UNIT_NAMES.get(found[2]) or found[2].removesuffix("s") if found else ""
     if found is None or unit not in _UNITS:
         raise UsageError(f"{text!r} is no time", hint="write it as 3 days, 12 hours, 30 min or 4w")
-    return timedelta(seconds=int(found[1]) * _UNITS[unit])
+    return min(timedelta(seconds=int(found[1]) * _UNITS[unit]), _FOR_EVER)
 
 
 def _parse_limit(text: str) -> timedelta:

@@ -51,8 +51,9 @@ def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: tim
     `after`: how long nothing must have asked for a wheel. The next publication leaves them out.
     """
     shelf = _Shelf.of(wheelhouse, had)
-    unknown = [wheel.filename for wheel in shelf.idle if wheel.filename not in shelf.uses]
-    note_uses(wheelhouse.records, unknown, moment)  # of these the time counts from now
+    never = [wheel.filename for wheel in shelf.idle if wheel.filename not in shelf.uses]
+    later = [wheel.filename for wheel in shelf.idle if shelf.uses.get(wheel.filename, moment) > moment]  # by the clock
+    note_uses(wheelhouse.records, never + later, moment)  # of these the time counts from now
     gone = _what_can_go(shelf, had, moment, after)
     retire(wheelhouse.records, gone.reasons, moment)
     return gone
