@@ -3,6 +3,7 @@
     python -m benchmarks.refresh nothing-new [--work DIR] [--rounds 5]
     python -m benchmarks.refresh kills [--rounds 20] [--seed 7]
     python -m benchmarks.refresh failures [--work DIR]
+    python -m benchmarks.refresh diagnose [--rounds 5]
 
 From the root of the repository.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.refresh import failures, kills, nothing_new
+from benchmarks.refresh import diagnose, failures, kills, nothing_new
 
-COMMANDS = {"nothing-new": nothing_new, "kills": kills, "failures": failures}
+COMMANDS = {"nothing-new": nothing_new, "kills": kills, "failures": failures, "diagnose": diagnose}
 
 
 def main() -> None:

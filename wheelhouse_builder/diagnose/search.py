@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BESIDE = -1  # the start of a piece that is not of the log
 _PIECE = 8 << 20  # bytes
 _LONGEST = 2000  # characters of a line on either side of a rule's word: some programs write megabytes into one
+_MOST_LINES = 300_000  # that are remembered
 _DIGITS = string.digits.encode()
 # What compiles for a question of the build's configuration (autoconf, distutils, CMake, Meson): a failure is an answer.
 _PROBE = re.compile(r"\b(?:conftest|_configtest|testC(?:XX)?Compiler|CheckSymbolExists|sanitycheckc(?:pp)?)\.\w+")
@@ -92,13 +93,32 @@ def last_hit(log: BinaryIO, rules: Sequence[Rule]) -> Hit | None:
     A general rule decides only where no other one does.
     """
     specific, general = (_by_word(rules, general=general) for general in (False, True))
+    vocabulary = _Vocabulary({*specific, *general})
     fallback = None
     for piece in pieces(log):
-        lines = _distinct_lines(piece)
-        if hit := _last_in(piece, lines, specific):
+        words = vocabulary.of(piece)
+        if hit := _last_in(piece, words, specific):
             return hit
-        fallback = fallback or _last_in(piece, lines, general)
+        fallback = fallback or _last_in(piece, words, general)
     return fallback
+
+
+class _Vocabulary:
+    """Which words a log has, piece by piece. Each line is looked at once, whatever the numbers in it."""
+
+    def __init__(self, words: set[bytes]) -> None:
+        self._left = {word: word.translate(None, _DIGITS) for word in words}
+        self._found: set[bytes] = set()
+        self._lines: set[bytes] = set()
+
+    def of(self, piece: Piece) -> set[bytes]:
+        """The words that the piece may have: all of its own, and those of the pieces before it."""
+        lines = set(piece.content.translate(None, _DIGITS).split(b"\n"))
+        unseen = b"\n".join(lines - self._lines)
+        self._lines = self._lines | lines if len(self._lines) < _MOST_LINES else lines
+        self._found |= {word for word, letters in self._left.items() if letters in unseen}
+        self._left = {word: letters for word, letters in self._left.items() if word not in self._found}
+        return self._found
 
 
 def _by_word(rules: Sequence[Rule], *, general: bool) -> _ByWord:
@@ -110,18 +130,11 @@ def _by_word(rules: Sequence[Rule], *, general: bool) -> _ByWord:
     return found
 
 
-def _distinct_lines(piece: Piece) -> bytes:
-    """The lines of a piece without digits, each once: a small part of a long log, which has every word that it has."""
-    return b"\n".join(set(piece.content.translate(None, _DIGITS).split(b"\n")))
-
-
-def _last_in(piece: Piece, lines: bytes, by_word: _ByWord) -> Hit | None:
+def _last_in(piece: Piece, words: set[bytes], by_word: _ByWord) -> Hit | None:
     best: tuple[int, int, Hit] | None = None  # the line, the rule's order (negative: the first one wins)
     content = piece.content
-    for word, candidates in by_word.items():
-        if word.translate(None, _DIGITS) not in lines:
-            continue
-        earliest, end = best[0] if best else 0, len(content)
+    for word in words & by_word.keys():
+        candidates, earliest, end = by_word[word], best[0] if best else 0, len(content)
         while (position := content.rfind(word, earliest, end)) >= 0:
             line_start, line = line_around(content, position)
             for order, rule in [] if _PROBE.search(line) else candidates:
