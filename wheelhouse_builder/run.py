@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from wheelhouse_builder.admission import admit_all
 from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.builds import Builds
@@ -39,7 +41,7 @@ from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
 from wheelhouse_builder.resolve.kept import lock_for
-from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines
+from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines, idle_holds
 from wheelhouse_builder.resolve.selection import Selection, select
 from wheelhouse_builder.resolve.uv import ResolveOptions, yank_reason
 from wheelhouse_builder.resolve.withdrawn import lock_without
@@ -51,7 +53,7 @@ from wheelhouse_builder.sources.downloads import Downloads
 from wheelhouse_builder.tasks import Tasks
 from wheelhouse_builder.verify.symbols import DEFAULT_FLOOR
 from wheelhouse_builder.wheelhouse.generations import current, publish
-from wheelhouse_builder.wheelhouse.published_locks import locked_versions
+from wheelhouse_builder.wheelhouse.published_locks import published_versions
 from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused, what_can_go
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
@@ -219,8 +221,8 @@ class _Run:
         def selected(target: Target) -> list[Selection]:
             host = find_python(target.python, settings.cache)
             options = replace(self.resolving, python=host.path if host else None)
-            before = locked_versions(self.wheelhouse, target)
-            held = hold_lines(settings.hold, before, settings.origins.get("hold"))
+            here = published_versions(self.wheelhouse, target, map(canonicalize_name, settings.hold))
+            held = hold_lines(settings.hold, here, settings.origins.get("hold"))
             wanted = replace(self.requirements, lines=(*self.requirements.lines, *held))
 
             def locked(requirements: RequirementSet) -> Lock:
@@ -228,12 +230,16 @@ class _Run:
 
             lock = lock_without(yanks, wanted, locked)
             offered = list(select(lock, options.format_control))
+            before = published_versions(self.wheelhouse, target, [one.name for one in offered])
             _tell_yanked(before, offered, target, options)
             return offered
 
         sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
         with ThreadPoolExecutor() as pool:
-            return dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
+            offers = dict(zip(settings.targets, pool.map(selected, settings.targets), strict=True))
+        for text in idle_holds(settings.hold, {one.name for offered in offers.values() for one in offered}):
+            self.recorder(Note(text=text, level=Level.WARNING))
+        return offers
 
     # build
 
@@ -361,7 +367,7 @@ def _counting_from(history: History, started: datetime, recorder: Recorder) -> d
 def _tell_yanked(
     before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
 ) -> None:
-    """Name the versions that went back since upstream yanked the one that the wheelhouse's lock has."""
+    """Name the versions that went back since upstream yanked the one that the wheelhouse has."""
     back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
     for name, old, new in back:
         if new < old and (reason := yank_reason(name, old, target, options)):

@@ -250,6 +250,24 @@ def test_constraints_and_holds_of_the_settings(nights: Nights) -> None:
     assert "whb.toml: constraints.tool: tool<3" in nights.refresh(3)
 
 
+def test_a_failure_beside_it_ends_no_hold_and_hides_no_yank(nights: Nights) -> None:
+    kept, one, two = nights.wheel("kept", "1.0"), nights.wheel("tool", "1.0"), nights.wheel("tool", "2.0")
+    nights.write(f'hold = ["kept", "toool"]\n{SETTINGS}')
+    nights.ask("kept", "tool", "demo")
+    nights.offer("kept", File(kept))
+    nights.offer("tool", File(one), File(two))
+    nights.offer("demo", File(nights.source("1.0", BROKEN)))
+    assert "warning: hold: nothing asks for toool (did you mean tool?)" in nights.refresh(1)
+    nights.offer("kept", File(kept), File(nights.wheel("kept", "2.0")))
+    nights.offer("tool", File(one), File(two, yanked="loses\ndata"))
+    assert "warning: tool 2.0 is yanked upstream (loses data): 1.0 is taken" in nights.refresh(1)
+    assert {row["name"]: row["version"] for row in nights.report["rows"]} == {
+        "demo": "1.0",
+        "kept": "1.0",
+        "tool": "1.0",
+    }
+
+
 def test_a_yanked_version_is_left_and_told(nights: Nights) -> None:
     one, two = nights.wheel("tool", "1.0"), nights.wheel("tool", "2.0")
     nights.ask("tool")

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from wheelhouse_builder.events import Event, Level, Note, RunPhase, once
 from wheelhouse_builder.requirements.model import RequirementSet
-from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines
+from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines, idle_holds
 from wheelhouse_builder.resolve.log import notes_in, undated, yanked
 from wheelhouse_builder.resolve.uv import ResolveOptions
 
@@ -30,6 +30,14 @@ def test_what_is_on_hold_is_pinned_to_what_the_lock_has() -> None:
     (line,) = hold_lines(["CFFI", "lxml"], {CFFI: Version("1.17.1")}, "/p/whb.toml")
     assert (line.text, line.constraint, str(line.origin)) == ("cffi==1.17.1", True, "/p/whb.toml: hold")
     assert hold_lines(["lxml"], {CFFI: Version("1.17.1")}) == ()
+
+
+def test_a_hold_of_what_nothing_asks_for_is_told() -> None:
+    assert list(idle_holds(["CFFI"], {CFFI})) == []
+    assert list(idle_holds(["cfi", "lxml"], {CFFI})) == [
+        "hold: nothing asks for cfi (did you mean cffi?)",
+        "hold: nothing asks for lxml",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.houses import MOMENT
 from tests.wheels import ANY, make_wheel
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.wheelhouse.generations import current, named_files, publish
-from wheelhouse_builder.wheelhouse.published_locks import locked_versions, locked_wheels
+from wheelhouse_builder.wheelhouse.published_locks import locked_versions, locked_wheels, published_versions
 from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 from wheelhouse_builder.wheelhouse.retired import retired_wheels
 from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused, what_can_go
@@ -245,6 +245,19 @@ def test_the_file_of_a_retired_wheel_has_its_grace_though_no_generation_names_it
 def test_a_wheelhouse_without_a_generation_has_no_locks(tmp_path: Path) -> None:
     house = Wheelhouse(tmp_path / "wheelhouse")
     assert (locked_wheels(house), locked_versions(house, AMD312)) == ({}, {})
+    assert published_versions(house, AMD312, [canonicalize_name("demo")]) == {}
+
+
+def test_what_a_target_has_is_known_also_where_a_failure_keeps_it_from_a_lock(nights: Nights) -> None:
+    demo, other = nights.take("demo", "2.0"), nights.take("other", "1.0")
+    arm = nights.take("demo", "3.0", tag="cp312-cp312-musllinux_1_2_aarch64")
+    nights.run(MOMENT, {("demo", AMD312): demo, ("other", AMD312): None, ("demo", ARM312): arm})
+    names = [canonicalize_name(name) for name in ("demo", "other", "nowhere")]
+    assert published_versions(nights.house, AMD312, names) == {"demo": Version("2.0"), "other": Version("1.0")}
+    nights.take("demo", "2.5")
+    nights.run(MOMENT, {("demo", AMD312): demo, ("other", AMD312): other})
+    nights.run(MOMENT, {("demo", AMD312): None, ("other", AMD312): other})
+    assert published_versions(nights.house, AMD312, names) == {"demo": Version("2.0"), "other": Version("1.0")}
 
 
 def test_what_can_go_is_known_before_anything_is_done(nights: Nights) -> None:

@@ -13,9 +13,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from wheelhouse_builder.requirements.model import Origin, RequirementLine
+from wheelhouse_builder.settings.kinds import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from packaging.utils import NormalizedName
@@ -39,6 +40,14 @@ def hold_lines(
     return tuple(
         _line(f"{name}=={locked[name]}", origin, "hold") for name in map(canonicalize_name, hold) if name in locked
     )
+
+
+def idle_holds(hold: Iterable[str], offered: Collection[NormalizedName]) -> Iterator[str]:
+    """What to say of packages on hold that no target has: a name that is spelled wrong holds nothing."""
+    for name in hold:
+        if canonicalize_name(name) not in offered:
+            hint = did_you_mean(canonicalize_name(name), sorted(offered))
+            yield f"hold: nothing asks for {name}" + (f" ({hint})" if hint else "")
 
 
 def counting_from(now: datetime, earlier: Iterable[datetime]) -> tuple[datetime, str | None]:
