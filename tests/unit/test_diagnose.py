@@ -307,6 +307,17 @@ def test_what_was_said_beside_the_log_counts_as_its_end() -> None:
     assert diagnosis.excerpt == (LogLine(number=0, text="OSError: [Errno 28] No space left on device"),)
 
 
+def test_an_errors_message_is_not_shown_again() -> None:
+    problems = "a.so: needs one, which nothing defines\nb.so: needs two, which nothing defines"
+    assert read("", f"it would not load: {problems.splitlines()[0]}", problems).text == problems.splitlines()[1]
+
+
+def test_of_an_extension_that_was_left_out_the_log_tells_why() -> None:
+    log = "x.c:1:2: error: expected identifier\nthe extension is optional, and left out\n"
+    diagnosis = read(log, "a pure wheel came out of an sdist with native code: no extension was built")
+    assert (diagnosis.rule, diagnosis.text) == ("silent-pure", "x.c:1:2: error: expected identifier")
+
+
 def test_what_was_said_out_of_the_log_has_its_place_there() -> None:
     diagnosis = read("one\nld: cannot find -lz\n", "the build failed", "ld: cannot find -lz")
     assert diagnosis.excerpt == (LogLine(number=1, text="one"), LogLine(number=2, text="ld: cannot find -lz"))

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _BEFORE, _AFTER = 3, 6  # lines of context
 _UNKNOWN_LINES = 8
 _END_BYTES = 1 << 20  # where a log's last errors are
-_LONGEST = 400  # characters of a line that is shown
+_LONGEST = 400  # characters of a line that decides
+_NEIGHBOUR = 160  # characters of another one
 _LIKE_AN_ERROR = re.compile(
     r"(?i)\b(?:errors?|fatal|fail(?:ed|ure|s)?|exception|traceback|abort(?:ed|ing)?|killed|panic(?:ked)?|cannot"
     r"|could not|unable|undefined|not found|no such|denied|unsupported)\b|\w(?:Error|Exception)\b"
@@ -121,22 +122,22 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
         everywhere=rule.everywhere,
         library=library,
         line=_shown(hit.match).strip(),
-        excerpt=_neighbours(hit, log),
+        excerpt=_last_errors(log) if rule.shows_log else _neighbours(hit, log),
     )
 
 
 def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
-    """The line of a hit with what stands around it, but for a traceback of the build's own."""
-    content = hit.piece.content
-    above = content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
+    """The line of a hit with what stands around it, but for a traceback of the build's own, and an error's message."""
+    content, said = hit.piece.content, hit.piece.start == BESIDE
+    above = [] if said else content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
     above = list(itertools.takewhile(_begins_no_traceback, reversed(above)))[::-1]
     below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[1 : _AFTER + 1]
     below = list(itertools.takewhile(_begins_no_traceback, below))
-    number = lines_before(log, hit.piece, hit.at) + 1 if hit.piece.start != BESIDE else None
+    number = None if said else lines_before(log, hit.piece, hit.at) + 1
     return (
-        *_numbered(above, number and number - len(above)),
+        *_numbered(above, number and number - len(above), _NEIGHBOUR),
         LogLine(number=number or 0, text=_shown(hit.match)),
-        *_numbered(below, number and number + 1),
+        *_numbered(below, number and number + 1, _NEIGHBOUR),
     )
 
 
@@ -145,20 +146,25 @@ def _begins_no_traceback(line: bytes) -> bool:
 
 
 def _not_known(log: BinaryIO, quoted: str) -> Diagnosis:
-    """The last lines that look like errors; where there are none, the last lines."""
+    shown = _like_errors(_numbered(quoted.encode(errors="replace").splitlines())) or _last_errors(log)
+    return Diagnosis(cause=_NOT_KNOWN, remedy=_NOT_KNOWN_REMEDY, excerpt=shown)
+
+
+def _last_errors(log: BinaryIO) -> tuple[LogLine, ...]:
     end = next(pieces(log, _END_BYTES), Piece(start=0, content=b""))
-    lines = _numbered(quoted.encode(errors="replace").splitlines()) or _numbered(
-        end.content.splitlines(), lines_before(log, end, 0) + 1
-    )
+    return _like_errors(_numbered(end.content.splitlines(), lines_before(log, end, 0) + 1))
+
+
+def _like_errors(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """The last lines that look like errors; where there are none, the last lines."""
     telling = [line for line in lines if line.text.strip() and not _SAYS_NOTHING.search(line.text)]
     like_errors = [line for line in telling if _LIKE_AN_ERROR.search(line.text)]
-    shown = (like_errors or telling)[-_UNKNOWN_LINES:]
-    return Diagnosis(cause=_NOT_KNOWN, remedy=_NOT_KNOWN_REMEDY, excerpt=tuple(shown))
+    return tuple((like_errors or telling)[-_UNKNOWN_LINES:])
 
 
-def _numbered(lines: Sequence[bytes], first: int | None = None) -> tuple[LogLine, ...]:
+def _numbered(lines: Sequence[bytes], first: int | None = None, longest: int = _LONGEST) -> tuple[LogLine, ...]:
     return tuple(
-        LogLine(number=0 if first is None else first + index, text=_short(text_of(line[: 2 * _LONGEST])))
+        LogLine(number=0 if first is None else first + index, text=_short(text_of(line[: 2 * longest]), longest))
         for index, line in enumerate(lines)
     )
 
@@ -169,6 +175,6 @@ def _shown(match: re.Match[str]) -> str:
     return _short(("… " if start else "") + match.string[start:])
 
 
-def _short(line: str) -> str:
+def _short(line: str, longest: int = _LONGEST) -> str:
     line = line.rstrip()
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+    return line if len(line) <= longest else f"{line[:longest]} …"

@@ -13,6 +13,7 @@ A rule has these fields:
 - `cause`, `remedy`: why, and what to do; [packages.NAME] is shown with the package's name.
 - `thread`: where people met it: OWNER/REPOSITORY#NUMBER, or a URL.
 - `everywhere`: the other engines would fail alike.
+- `shows-log`: not the line that decides is shown, but the last ones of the log that look like errors.
 - `general`: what such a line says is nearly always the consequence of something said before, so the rule counts only
   where no other one matches.
 """
@@ -47,6 +48,7 @@ class Rule:
     thread: str | None
     library: str
     everywhere: bool
+    shows_log: bool
     general: bool
     area: str  # the file that has it
 
@@ -96,6 +98,7 @@ def _rule(entry: Mapping[str, Any], area: str) -> Rule:
         thread=entry.get("thread"),
         library=entry.get("library", ""),
         everywhere=entry.get("everywhere", False),
+        shows_log=entry.get("shows-log", False),
         general=entry.get("general", False),
         area=area,
     )
