@@ -20,6 +20,7 @@ from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import DamagedError, JobError, UsageError
 from wheelhouse_builder.events import JobFinished, JobStarted, Level, Note, Outcome
 from wheelhouse_builder.project.build_system import read_build_system
+from wheelhouse_builder.run import assembly, steps
 from wheelhouse_builder.settings import Settings, VerifySettings
 from wheelhouse_builder.settings.backend import BackendSettings
 from wheelhouse_builder.target import Arch, Target
@@ -94,8 +95,8 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(folder=tmp_path)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
-    monkeypatch.setattr(run, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
+    monkeypatch.setattr(assembly, "CrossEngine", lambda **settings: made.engine)
+    monkeypatch.setattr(steps, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
     monkeypatch.setattr(pipeline, "repair", repair_nothing)
     monkeypatch.setattr("wheelhouse_builder.engines.cross.zig.keep_zig", lambda cache, canceller: None)
     return made

@@ -18,7 +18,7 @@ from packaging.version import Version
 from tests.engines import FakeEngine, abi3, extension, own_abi, pure, repair_nothing
 from tests.integration.projects import c_extension, sdist
 from tests.wheels import ANY, make_wheel
-from wheelhouse_builder import pipeline, run, tasks
+from wheelhouse_builder import pipeline, tasks
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError
@@ -30,7 +30,7 @@ from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.critical_path import critical_path
 from wheelhouse_builder.report.model import ChangeKind, Report, Row, Status
 from wheelhouse_builder.resolve.lock import Lock
-from wheelhouse_builder.run import build_run, build_tree, plan_run
+from wheelhouse_builder.run import assembly, build_run, build_tree, offers, plan_run, steps
 from wheelhouse_builder.settings import Settings, VerifySettings
 from wheelhouse_builder.sources.trees import source_tree_digest
 from wheelhouse_builder.strategy import Strategy
@@ -139,10 +139,10 @@ def _file(path: Path) -> str:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(folder=tmp_path)
-    monkeypatch.setattr(run, "lock_for", made.lock_for)
-    monkeypatch.setattr(run, "find_python", lambda python, cache: None)
-    monkeypatch.setattr(run, "CrossEngine", lambda **settings: made.engine)
-    monkeypatch.setattr(run, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
+    monkeypatch.setattr(offers, "lock_for", made.lock_for)
+    monkeypatch.setattr(offers, "find_python", lambda python, cache: None)
+    monkeypatch.setattr(assembly, "CrossEngine", lambda **settings: made.engine)
+    monkeypatch.setattr(steps, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
     monkeypatch.setattr(pipeline, "repair", repair_nothing)
     monkeypatch.setattr(tasks, "check_imports", made.check_imports)
     monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: FakeAlpine())
@@ -628,7 +628,7 @@ def test_what_cannot_be_resolved_is_no_report(world: World, monkeypatch: pytest.
     def lock_for(*_: object, **__: object) -> Lock:
         raise ResolveError("no such package")
 
-    monkeypatch.setattr(run, "lock_for", lock_for)
+    monkeypatch.setattr(offers, "lock_for", lock_for)
     with pytest.raises(ResolveError):
         world.build()
 
@@ -644,7 +644,7 @@ def test_a_damaged_wheel_of_the_wheelhouse_is_an_error_before_anything_is_done(w
 
 
 def test_builds_without_a_sandbox_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "sandbox", Sandbox)
+    monkeypatch.setattr(steps, "sandbox", Sandbox)
     world.offer_sdist()
     world.build()
     assert [event.text for event in world.told if isinstance(event, Note) and "not held at all" in event.text]

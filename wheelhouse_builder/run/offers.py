@@ -1,0 +1,80 @@
+"""What the locks of a run's targets offer, after resolving where no earlier lock fits."""
+
+from __future__ import annotations
+
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from wheelhouse_builder.engines.cross.interpreter import find_python
+from wheelhouse_builder.events import Level, Note, RunPhase
+from wheelhouse_builder.redact import redact
+from wheelhouse_builder.resolve.kept import lock_for
+from wheelhouse_builder.resolve.limits import hold_lines, idle_holds
+from wheelhouse_builder.resolve.selection import select
+from wheelhouse_builder.resolve.uv import yank_reason
+from wheelhouse_builder.resolve.withdrawn import lock_without
+from wheelhouse_builder.wheelhouse.published_locks import published_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from wheelhouse_builder.requirements.model import RequirementSet
+    from wheelhouse_builder.resolve.lock import Lock
+    from wheelhouse_builder.resolve.selection import Selection
+    from wheelhouse_builder.resolve.uv import ResolveOptions
+    from wheelhouse_builder.resolve.withdrawn import Pin
+    from wheelhouse_builder.run.assembly import Run
+    from wheelhouse_builder.target import Target
+
+    Offers = Mapping[Target, list[Selection]]
+
+
+def offers_of(run: Run) -> Offers:
+    """The selections of each target. Raises `UsageError`, `ResolveError`, `MachineError` or `Cancelled`."""
+    settings, yanks = run.settings, run.wheelhouse.records.yanks()
+    run.recorder(RunPhase(phase="resolve"))
+
+    def offered(target: Target) -> list[Selection]:
+        return _offered(run, target, yanks)
+
+    sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
+    with ThreadPoolExecutor() as pool:
+        offers = dict(zip(settings.targets, pool.map(offered, settings.targets), strict=True))
+    for text in idle_holds(settings.hold, {one.name for selections in offers.values() for one in selections}):
+        run.recorder(Note(text=text, level=Level.WARNING))
+    return offers
+
+
+def _offered(run: Run, target: Target, yanks: Mapping[Pin, str]) -> list[Selection]:
+    settings = run.settings
+    host = find_python(target.python, settings.cache)
+    options = replace(run.resolving, python=host.path if host else None)
+    here = published_versions(run.wheelhouse, target, map(canonicalize_name, settings.hold))
+    held = hold_lines(settings.hold, here, settings.origins.get("hold"))
+    wanted = replace(run.requirements, lines=(*run.requirements.lines, *held))
+
+    def locked(requirements: RequirementSet) -> Lock:
+        return lock_for(requirements, target, options, upgrade=settings.upgrade)
+
+    selections = list(select(lock_without(yanks, wanted, locked), options.format_control))
+    before = published_versions(run.wheelhouse, target, [one.name for one in selections])
+    _tell_yanked(before, selections, target, options)
+    return selections
+
+
+def _tell_yanked(
+    before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
+) -> None:
+    """Name the versions that went back since upstream yanked the one that the wheelhouse has."""
+    back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
+    for name, old, new in back:
+        if new < old and (reason := yank_reason(name, old, target, options)):
+            text = f"{name} {old} is yanked upstream ({redact(reason)}): {new} is taken"
+            options.listener(Note(text=text, level=Level.WARNING))
