@@ -104,8 +104,9 @@ def _first_about_same_file(hit: Hit, log: BinaryIO) -> Hit:
     file = hit.match.groupdict().get("file")
     if file is None:
         return hit
-    found = [first_about(piece, hit.rule, file) for piece in (hit.piece, *pieces(log))]
-    return next((first for first in reversed(found) if first), hit)
+    found = (first_about(piece, hit.rule, file) for piece in itertools.chain([hit.piece], pieces(log)))
+    *_, first = (hit, *filter(None, found))
+    return first
 
 
 def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:

@@ -30,7 +30,6 @@ _PROBE = re.compile(r"\b(?:conftest|_configtest|testC(?:XX)?Compiler|CheckSymbol
 _COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-
 _ByWord = dict[bytes, list[tuple[int, "Rule"]]]
 
 
@@ -134,6 +133,8 @@ def _last_in(piece: Piece, words: set[bytes], by_word: _ByWord) -> Hit | None:
     best: tuple[int, int, Hit] | None = None  # the line, the rule's order (negative: the first one wins)
     content = piece.content
     for word in words & by_word.keys():
+        if word not in content:  # `rfind` takes several times as long to see that
+            continue
         candidates, earliest, end = by_word[word], best[0] if best else 0, len(content)
         while (position := content.rfind(word, earliest, end)) >= 0:
             line_start, line = line_around(content, position)
