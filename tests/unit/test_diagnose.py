@@ -307,6 +307,12 @@ def test_what_was_said_beside_the_log_counts_as_its_end() -> None:
     assert diagnosis.excerpt == (LogLine(number=0, text="OSError: [Errno 28] No space left on device"),)
 
 
+def test_our_own_command_lines_are_not_shown() -> None:
+    command = "$ /usr/bin/unshare sandbox.sh --fail-not\n"
+    assert read(f"{command}one\nld: cannot find -lz\n{command}").text == "one\nld: cannot find -lz"
+    assert read(f"{command}frobnicate: cannot frob\n{command}").text == "frobnicate: cannot frob"
+
+
 def test_an_errors_message_is_not_shown_again() -> None:
     problems = "a.so: needs one, which nothing defines\nb.so: needs two, which nothing defines"
     assert read("", f"it would not load: {problems.splitlines()[0]}", problems).text == problems.splitlines()[1]

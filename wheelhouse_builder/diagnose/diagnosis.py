@@ -39,9 +39,9 @@ _NOT_KNOWN_REMEDY = (
     "the last lines that look like errors are shown, and the log has all that the build said; another version of the"
     " package, or another engine, may build"
 )
-# What front ends say about any failure at all.
+# Our own command lines, and what front ends say about any failure at all.
 _SAYS_NOTHING = re.compile(
-    r"subprocess-exited-with-error|metadata-generation-failed|This error originates from a subprocess"
+    r"^\$ |subprocess-exited-with-error|metadata-generation-failed|This error originates from a subprocess"
     r"|Failed building wheel for|Failed to build|^\s*(?:ERROR|error): (?:Backend|Command) .*(?:returned|exit)"
 )
 
@@ -128,12 +128,12 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
 
 
 def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
-    """The line of a hit with what stands around it, but for a traceback of the build's own, and an error's message."""
+    """The line of a hit with what stands around it, up to a traceback of the build's own or a command line of ours."""
     content, said = hit.piece.content, hit.piece.start == BESIDE
     above = [] if said else content[: hit.at].rsplit(b"\n", _BEFORE + 1)[-1 - _BEFORE : -1]
-    above = list(itertools.takewhile(_begins_no_traceback, reversed(above)))[::-1]
+    above = list(itertools.takewhile(_belongs_to_it, reversed(above)))[::-1]
     below = content[hit.at :].rstrip(b"\n").split(b"\n", _AFTER + 1)[1 : _AFTER + 1]
-    below = list(itertools.takewhile(_begins_no_traceback, below))
+    below = list(itertools.takewhile(_belongs_to_it, below))
     number = None if said else lines_before(log, hit.piece, hit.at) + 1
     return (
         *_numbered(above, number and number - len(above), _NEIGHBOUR),
@@ -142,8 +142,8 @@ def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:
     )
 
 
-def _begins_no_traceback(line: bytes) -> bool:
-    return b"Traceback (most recent call last)" not in line
+def _belongs_to_it(line: bytes) -> bool:
+    return not line.startswith(b"$ ") and b"Traceback (most recent call last)" not in line
 
 
 def _not_known(log: BinaryIO, quoted: str) -> Diagnosis:
