@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from tests.failures_page import PAGE, THREAD, page
 from wheelhouse_builder.diagnose.diagnosis import Diagnosis, LogLine, diagnose
 from wheelhouse_builder.diagnose.rules import LiesIn, Rule, failure_classes, rules
-from wheelhouse_builder.diagnose.search import pieces
+from wheelhouse_builder.diagnose.search import last_hit, lines_before, pieces
 from wheelhouse_builder.errors import PASSING_KINDS
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.verify.symbols import MUSL_FLOORS, musl_exports
@@ -237,6 +237,12 @@ def test_the_first_error_of_a_file_decides() -> None:
     assert "expected identifier" in read(logs("compiler-error", "yes")[0]).line
 
 
+def test_what_pip_quotes_with_an_indent_is_the_same() -> None:
+    for rule in ("compiler-error", "strict-c", "cython"):
+        indented = "".join(f"      {line}\n" for line in logs(rule, "yes")[0].splitlines())
+        assert read(indented).rule == rule
+
+
 def test_colours_do_not_hide_anything() -> None:
     diagnosis = read("\x1b[1mx.c:1:10: \x1b[31mfatal error: \x1b[0m'zlib.h' file not found\n")
     assert diagnosis.line == "x.c:1:10: fatal error: 'zlib.h' file not found"
@@ -275,6 +281,40 @@ def test_a_log_in_pieces_is_the_log(before: int, after: int, size: int) -> None:
     assert [piece.start for piece in found] == [
         sum(len(earlier.content) for earlier in found[:index]) for index in range(len(found))
     ]
+
+
+LINES = st.sampled_from(
+    [
+        "ld: cannot find -lz",
+        "ld: cannot find it",
+        "exit code 0",
+        "exit code -9",
+        "exit code -8",
+        "x.c:1:2: error: expected identifier",
+        "x.c:1:2: error: call to undeclared function 'backtrace'",
+        "y.c:3:4: fatal error: 'ffi.h' file not found",
+        "error: not found",
+        "",
+        "a line",
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=30), st.integers(80, 400))
+def test_what_decides_is_what_reading_every_line_would_find(lines: list[str], size: int) -> None:
+    def decides(*, general: bool) -> list[tuple[int, str]]:
+        asked = [rule for rule in rules() if rule.general is general and rule.pattern]
+        firsts = (
+            next((rule.id for rule in asked if rule.pattern and rule.pattern.search(line)), None) for line in lines
+        )
+        return [(number, rule) for number, rule in enumerate(firsts) if rule]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wheelhouse_builder.diagnose.search.pieces", lambda log: pieces(log, size))
+        log = io.BytesIO("\n".join(lines).encode())
+        hit = last_hit(log, rules())
+        found = hit and (lines_before(log, hit.piece, hit.at), hit.rule.id)
+    assert found == next(iter([*decides(general=False)[-1:], *decides(general=True)[-1:]]), None)
 
 
 def test_the_whole_log_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
