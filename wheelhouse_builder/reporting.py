@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import Cancelled, MachineError, WhbError
 from wheelhouse_builder.events import Level, Note
-from wheelhouse_builder.history.model import RunOutcome, RunRecord
 from wheelhouse_builder.history.store import History
 from wheelhouse_builder.report.model import Report
+from wheelhouse_builder.report.past import run_record
 from wheelhouse_builder.report.write import write_reports
 from wheelhouse_builder.wheelhouse.generations import current
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
@@ -37,7 +37,7 @@ def reported(
         raise
     except WhbError as error:
         report = _failed(error, command, Wheelhouse(wheelhouse), started, time.monotonic() - clock)
-        _remember(report, error, Wheelhouse(wheelhouse), listener)
+        _remember(report, Wheelhouse(wheelhouse), listener)
         try:
             write_reports(folder, report, summary=summary)
         except MachineError as second:  # the first error says more
@@ -60,16 +60,7 @@ def _failed(error: WhbError, command: str, wheelhouse: Wheelhouse, started: date
     )
 
 
-def _remember(report: Report, error: WhbError, wheelhouse: Wheelhouse, listener: Listener) -> None:
+def _remember(report: Report, wheelhouse: Wheelhouse, listener: Listener) -> None:
     """Note such a run in the history of a wheelhouse that is there."""
-    if report.started is None or not wheelhouse.state.is_dir():
-        return
-    record = RunRecord(
-        command=report.command,
-        started=report.started,
-        seconds=report.seconds,
-        outcome=RunOutcome.FAILED,
-        generation=report.generation,
-        message=error.message,
-    )
-    History(wheelhouse.history, listener).end_run(record)
+    if wheelhouse.state.is_dir():
+        History(wheelhouse.history, listener).end_run(run_record(report))

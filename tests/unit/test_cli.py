@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from wheelhouse_builder.cli.options import PLANNING
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, MachineError, ResolveError, UsageError
 from wheelhouse_builder.events import JobStarted
 from wheelhouse_builder.plan import Action, Decision, Plan
-from wheelhouse_builder.report.model import Report
 from wheelhouse_builder.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_quiet_shows_what_failed(fake_run: Callable[[object], object], capsys: p
 
 def test_a_good_build(fake_run: Callable[[object], list[Settings]], capsys: pytest.CaptureFixture[str]) -> None:
     wheelhouse = Path("wheelhouse").absolute()
-    report = Report(rows=ROWS[:1], wheelhouse=wheelhouse, generation=1, changed=False, seconds=1)
+    report = replace(REPORT, rows=ROWS[:1], wheelhouse=wheelhouse, generation=1, changed=False)
     seen = fake_run(report)
     assert main(["build", "a/r.txt", "--json", "--python", "3.12", "--arch", "arm64"]) == 0
     assert seen[0].targets == (ROWS[0].target,)
@@ -300,7 +300,7 @@ def test_after_a_build_of_a_path_pip_is_given_names(
 def test_where_nothing_is_ready_pip_is_not_named(
     fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_run(Report(rows=ROWS[1:], wheelhouse=Path("/w"), generation=3, changed=False, seconds=1))
+    fake_run(replace(REPORT, rows=ROWS[1:], changed=False))
     assert main(["build", "-P", "lxml"]) == 1
     assert "pip install" not in capsys.readouterr().err
 

@@ -33,7 +33,7 @@ def test_a_row_is_remembered_as_plain_text_and_numbers() -> None:
 
 
 def test_a_run_is_remembered_by_whether_it_published() -> None:
-    record = run_record(replace(REPORT, command="refresh"), NOW)
+    record = run_record(replace(REPORT, command="refresh", started=NOW))
     assert (record.command, record.started, record.seconds) == ("refresh", NOW, REPORT.seconds)
     assert (record.outcome, record.generation) == (RunOutcome.CHANGED, 3)
-    assert run_record(replace(REPORT, changed=False), NOW).outcome is RunOutcome.UNCHANGED
+    assert run_record(replace(REPORT, changed=False)).outcome is RunOutcome.UNCHANGED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ ROWS = (
         verdicts=(IMPORT,),
     ),
 )
-REPORT = Report(rows=ROWS, wheelhouse=Path("/w"), generation=3, changed=True, seconds=75.04)
+BEGAN = datetime(2026, 11, 29, 3, tzinfo=UTC)
+REPORT = Report(rows=ROWS, wheelhouse=Path("/w"), generation=3, changed=True, seconds=75.04, started=BEGAN)
 
 
 def test_the_table_of_a_run() -> None:

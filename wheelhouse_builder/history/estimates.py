@@ -35,7 +35,7 @@ class Sample:
 class Estimate:
     """What a build is likely to take."""
 
-    seconds: float
+    seconds: float  # wall time
     source: str  # where the number comes from, for people
 
 
@@ -47,13 +47,11 @@ class Estimates:
         for sample in samples:
             self._by_name[sample.name].append(sample)
 
-    def seconds(self, name: str, target: str, strategy: Strategy | None = None) -> float | None:
-        """The likely wall time in seconds; None when nothing is known of the package."""
-        found = self.of(name, target, strategy)
-        return found.seconds if found else None
-
     def of(self, name: str, target: str, strategy: Strategy | None = None) -> Estimate | None:
-        """The same with where it comes from. Without a strategy, the one of the last build like it is taken."""
+        """What a build is likely to take; None when nothing is known of the package.
+
+        Without a strategy, that of the last build of the package for the target is taken.
+        """
         samples = self._by_name.get(name, [])
         if not samples:
             return None

@@ -1,44 +1,30 @@
-"""The history of one wheelhouse, in SQLite. Nothing depends on it but comfort, so it never ends a run.
+"""The history of one wheelhouse: what is asked of it, and what is written to it.
 
-One transaction a write, so that who dies at any moment leaves a file that can be read, and two processes may write. A
-file that is damaged, or that a newer whb wrote, is set aside under another name by the next write; until then it counts
-as empty.
+Nothing depends on it but comfort, so it never ends a run (`history.file`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.errors import PASSING_KINDS
-from wheelhouse_builder.events import Level, Listener, Note, ignore
-from wheelhouse_builder.history import schema
-from wheelhouse_builder.history.estimates import Estimates, Sample
-from wheelhouse_builder.history.model import (
-    Attempt,
-    AttemptOutcome,
-    PastRow,
-    RunOutcome,
-    RunRecord,
-)
-from wheelhouse_builder.locking import locked
+from wheelhouse_builder.events import Listener, ignore
+from wheelhouse_builder.history.estimates import Sample
+from wheelhouse_builder.history.file import HistoryFile, require_whole
+from wheelhouse_builder.history.model import Attempt, AttemptOutcome, PastRow, RunOutcome, RunRecord
 from wheelhouse_builder.strategy import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import sqlite3
+    from collections.abc import Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
-T = TypeVar("T")
-
-_BUSY_SECONDS = 30.0
 _KEEP_ATTEMPTS = 5  # of each package, target, strategy and outcome, however old
 KEEP_RUNS = 60
 
@@ -64,10 +50,6 @@ DELETE FROM attempts WHERE started < (SELECT min(started) FROM runs) AND id NOT 
 """
 
 
-class _Unusable(Exception):  # noqa: N818 - a state of the file
-    """The file is damaged, of a newer version, or none of ours."""
-
-
 class History:
     """What is remembered in `path`. Making one of these touches nothing.
 
@@ -76,19 +58,17 @@ class History:
 
     def __init__(self, path: Path, listener: Listener = ignore) -> None:
         self.path = path
-        self._listener = listener
-        self._told: set[str] = set()
-        self._unusable: int | None = None  # which file a read found to be so
+        self._file = HistoryFile(path, listener)
 
     def create(self) -> None:
         """Make the file, or bring one of an older version to ours; look through it, and set it aside if need be."""
-        self._write(_require_whole, None)
+        self._file.write(require_whole, None)
 
     # attempts
 
     def add(self, attempt: Attempt) -> None:
         """Note an attempt."""
-        self._write(lambda connection: connection.execute(_ADD_ATTEMPT, _dump(attempt)), None)
+        self._file.write(lambda connection: connection.execute(_ADD_ATTEMPT, _dump(attempt)), None)
 
     def attempts(
         self, *, name: NormalizedName | None = None, job: str | None = None, limit: int | None = None
@@ -97,11 +77,7 @@ class History:
         query = """SELECT * FROM attempts WHERE (:name IS NULL OR name = :name) AND (:job IS NULL OR job = :job)
             ORDER BY id DESC LIMIT :limit"""
         values = {"name": name, "job": job, "limit": -1 if limit is None else limit}
-        return self._read(lambda connection: tuple(map(_attempt, connection.execute(query, values))), ())
-
-    def durations(self) -> Estimates:
-        """How long builds are likely to take."""
-        return Estimates(self.samples())
+        return self._file.read(lambda connection: tuple(map(_attempt, connection.execute(query, values))), ())
 
     def samples(self) -> tuple[Sample, ...]:
         """What every build that is remembered took, oldest first."""
@@ -113,7 +89,7 @@ class History:
                 for name, target, strategy, seconds in connection.execute(query)
             )
 
-        return self._read(read, ())
+        return self._file.read(read, ())
 
     def known_failure(self, key: str, now: datetime, expiry: timedelta) -> Attempt | None:
         """The last attempt with this key, if it failed for a reason that lies in its inputs, less than `expiry` ago.
@@ -127,7 +103,7 @@ class History:
             row = connection.execute(query, (key, AttemptOutcome.CANCELLED)).fetchone()
             return _attempt(row) if row else None
 
-        last = self._read(read, None) if key else None
+        last = self._file.read(read, None) if key else None
         if last is None or last.outcome is AttemptOutcome.BUILT or last.kind in PASSING_KINDS:
             return None
         return last if now - min(last.started, now) < expiry else None
@@ -140,12 +116,14 @@ class History:
             row = connection.execute(query, (name, target, AttemptOutcome.BUILT)).fetchone()
             return Strategy(row["strategy"]) if row else None
 
-        return self._read(read, None)
+        return self._file.read(read, None)
 
     def logs(self) -> frozenset[str]:
         """The names of the logs of the attempts that are remembered."""
         query = "SELECT log FROM attempts WHERE log IS NOT NULL"
-        return self._read(lambda connection: frozenset(row["log"] for row in connection.execute(query)), frozenset())
+        return self._file.read(
+            lambda connection: frozenset(row["log"] for row in connection.execute(query)), frozenset()
+        )
 
     # runs
 
@@ -158,7 +136,7 @@ class History:
             connection.executemany(_ADD_ROW, values)
             return dataclasses.replace(run, number=number or 0)
 
-        return self._write(write, run)
+        return self._file.write(write, run)
 
     def last_run(
         self, *, before: int | None = None, command: str | None = None
@@ -175,13 +153,13 @@ class History:
             rows = connection.execute("SELECT * FROM rows WHERE run = ? ORDER BY position", (row["number"],))
             return _run(row), tuple(map(_row, rows))
 
-        return self._read(read, None)
+        return self._file.read(read, None)
 
     def runs(self, limit: int | None = None) -> tuple[RunRecord, ...]:
         """Every run, also those that failed, newest first."""
         query = "SELECT * FROM runs ORDER BY number DESC LIMIT ?"
         values = (-1 if limit is None else limit,)
-        return self._read(lambda connection: tuple(map(_run, connection.execute(query, values))), ())
+        return self._file.read(lambda connection: tuple(map(_run, connection.execute(query, values))), ())
 
     def since(self) -> datetime | None:
         """The earliest start of the runs that are remembered, if older ones were forgotten."""
@@ -191,7 +169,7 @@ class History:
             row = connection.execute(query).fetchone()
             return datetime.fromisoformat(row["started"]) if row["started"] and row["first"] > 1 else None
 
-        return self._read(read, None)
+        return self._file.read(read, None)
 
     def prune(self, keep_runs: int = KEEP_RUNS) -> None:
         """Forget what is older than the last runs, but for the newest attempts of each kind: estimates need them."""
@@ -205,103 +183,7 @@ class History:
             connection.execute("DELETE FROM runs WHERE number < ?", (row["number"],))
             connection.execute(_FORGET, {"keep": _KEEP_ATTEMPTS})
 
-        self._write(write, None)
-
-    # the file
-
-    def _read(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        if not self.path.exists():
-            return nothing
-        try:
-            with _connected(self.path) as connection:
-                return read(connection) if _version(connection) == schema.VERSION else nothing
-        except _Unusable as error:
-            self._unusable = _identity(self.path)
-            self._tell(f"{self.path} cannot be used: {error}; it counts as empty, and the next build sets it aside")
-        except (sqlite3.OperationalError, OSError) as error:
-            self._tell(f"{self.path} cannot be read: {error}; this run does without what it remembers")
-        return nothing
-
-    def _write(self, write: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        try:
-            seen = _identity(self.path)
-            try:
-                if seen is not None and seen == self._unusable:
-                    raise _Unusable("what is in it is not of a history")
-                return _written(self.path, write)
-            except _Unusable as error:
-                self._set_aside(error, seen)
-                return _written(self.path, write)
-        except (_Unusable, sqlite3.OperationalError, OSError) as error:
-            self._tell(f"{self.path} cannot be written: {error}; this run will not be remembered")
-        return nothing
-
-    def _set_aside(self, error: _Unusable, seen: int | None) -> None:
-        """Rename the file, unless another process did so and began a new one."""
-        with locked(self.path.with_name(f"{self.path.name}.lock")):
-            if _identity(self.path) != seen:
-                return
-            aside = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-            for suffix in ("-journal", "-wal", "-shm"):  # a journal would be rolled back into the new file
-                with contextlib.suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
-            self.path.rename(aside)
-        self._tell(f"{self.path} cannot be used: {error}; it is kept as {aside.name}, and a new one is begun")
-
-    def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._listener(Note(text=text, level=Level.WARNING))
-
-
-def _written(path: Path, write: Callable[[sqlite3.Connection], T]) -> T:
-    with _connected(path) as connection, connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if (version := _version(connection)) < schema.VERSION:
-            for statement in chain.from_iterable(schema.STEPS[version:]):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {schema.VERSION}")
-        return write(connection)
-
-
-@contextlib.contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection; what tells of the file, and not of the disk or of others who use it, is raised as `_Unusable`."""
-    with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        try:
-            yield connection
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table, no such column
-                raise _Unusable(str(error)) from error
-            raise
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise _Unusable(f"what is in it is not of a history: {error}") from error
-        except sqlite3.DatabaseError as error:
-            if type(error) is sqlite3.DatabaseError:  # no database, or a malformed one
-                raise _Unusable(str(error)) from error
-            raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if not 0 <= version <= schema.VERSION:
-        raise _Unusable(f"it has version {version}; this whb knows version {schema.VERSION}")
-    return version
-
-
-def _require_whole(connection: sqlite3.Connection) -> None:
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise _Unusable(found)
-
-
-def _identity(path: Path) -> int | None:
-    """What tells the file at a path from another that is put there."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
+        self._file.write(write, None)
 
 
 def _dump(value: Attempt | RunRecord | PastRow) -> dict[str, Any]:

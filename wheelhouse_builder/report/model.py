@@ -121,8 +121,8 @@ class Report:
     generation: int | None  # the number of the published generation, None if nothing is published yet
     changed: bool  # whether this run published a new one
     seconds: float  # wall time
+    started: datetime  # UTC
     command: str = "build"
-    started: datetime | None = None  # UTC
     spans: tuple[Span, ...] = ()  # what the time went to
     changes: Changes | None = None  # None: no earlier run is known
     retired: tuple[Retired, ...] = ()

@@ -8,19 +8,19 @@ from wheelhouse_builder.history.model import PastRow, RunOutcome, RunRecord
 from wheelhouse_builder.redact import redact
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from wheelhouse_builder.report.model import Report, Row
 
 
-def run_record(report: Report, started: datetime) -> RunRecord:
+def run_record(report: Report) -> RunRecord:
     """The run as a whole."""
+    outcome = RunOutcome.CHANGED if report.changed else RunOutcome.UNCHANGED
     return RunRecord(
         command=report.command,
-        started=started,
+        started=report.started,
         seconds=report.seconds,
-        outcome=RunOutcome.CHANGED if report.changed else RunOutcome.UNCHANGED,
+        outcome=RunOutcome.FAILED if report.error else outcome,
         generation=report.generation,
+        message=redact(report.error.message) if report.error else "",
     )
 
 

@@ -133,9 +133,11 @@ class Story:
         report = self.report
         state = "published by this run" if report.changed else "as it was"
         generation = "none" if report.generation is None else f"{report.generation}, {state}"
-        facts = [("Command", f"whb {report.command}"), ("Generation", generation)]
-        if report.started:
-            facts.insert(0, ("Started", f"{report.started:%Y-%m-%d %H:%M UTC}"))
+        facts = [
+            ("Started", f"{report.started:%Y-%m-%d %H:%M UTC}"),
+            ("Command", f"whb {report.command}"),
+            ("Generation", generation),
+        ]
         wheels = {row.filename: row.size or 0 for row in report.rows if row.filename}
         if wheels:
             then = f", was {file_size(report.changes.size)}" if report.changes and report.changes.size else ""

@@ -160,7 +160,7 @@ def _changes(run: Run, rows: Iterable[Row], *, whole: bool) -> Changes | None:
 
 def _remember(run: Run, report: Report) -> None:
     """Note what the run came to, and forget what is older than the last runs."""
-    run.history.end_run(run_record(report, run.started), [past_row(row) for row in report.rows])
+    run.history.end_run(run_record(report), [past_row(row) for row in report.rows])
     run.history.prune()
     if since := run.history.since():
         with suppress(OSError):  # they go the next time
