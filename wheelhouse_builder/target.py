@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging import tags
@@ -15,7 +16,7 @@ from packaging import tags
 from wheelhouse_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from packaging.markers import Environment
     from packaging.tags import Tag
@@ -132,15 +133,11 @@ class Target:
     @property
     def tags(self) -> tuple[Tag, ...]:
         """Every wheel tag that this target installs, best first."""
-        return tuple(self._iter_tags())
-
-    def _iter_tags(self) -> Iterator[Tag]:
-        yield from tags.cpython_tags(self.python, [self.interpreter], self.platform_tags)
-        yield from tags.compatible_tags(self.python, self.interpreter, self.platform_tags)
+        return tuple(_tags_of(self))
 
     def fits(self, wheel_tags: Iterable[Tag]) -> bool:
         """Whether a wheel with these tags installs here."""
-        return not set(self.tags).isdisjoint(wheel_tags)
+        return not _tags_of(self).keys().isdisjoint(wheel_tags)
 
     @property
     def soabi(self) -> str:
@@ -218,3 +215,13 @@ class Target:
     def libc_soname(self) -> str:
         """`libc.musl-aarch64.so.1`: the name that Alpine's linker writes into DT_NEEDED."""
         return f"libc.musl-{self.arch}.so.1"
+
+
+@cache
+def _tags_of(target: Target) -> dict[Tag, None]:
+    """Its tags in order: each package of each lock is held against them."""
+    found = [
+        *tags.cpython_tags(target.python, [target.interpreter], target.platform_tags),
+        *tags.compatible_tags(target.python, target.interpreter, target.platform_tags),
+    ]
+    return dict.fromkeys(found)
