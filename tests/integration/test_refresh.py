@@ -268,6 +268,18 @@ def test_a_failure_beside_it_ends_no_hold_and_hides_no_yank(nights: Nights) -> N
     }
 
 
+def test_a_yank_of_what_came_after_the_lock_is_told(nights: Nights) -> None:
+    one, two = nights.wheel("tool", "1.0"), nights.wheel("tool", "2.0")
+    good, bad = File(nights.source("1.0")), File(nights.source("2.0", BROKEN))
+    nights.ask("tool", "demo")
+    for tools, demos in (([File(one)], [good]), ([File(one), File(two)], [good, bad])):
+        nights.offer("tool", *tools)
+        nights.offer("demo", *demos)
+        nights.refresh(1 if bad in demos else 0)
+    nights.offer("tool", File(one), File(two, yanked="loses data"))
+    assert "warning: tool 2.0 is yanked upstream (loses data): 1.0 is taken" in nights.refresh(1)
+
+
 def test_a_yanked_version_is_left_and_told(nights: Nights) -> None:
     one, two = nights.wheel("tool", "1.0"), nights.wheel("tool", "2.0")
     nights.ask("tool")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sysconfig
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.events import Level, Note, RunPhase
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packaging.utils import NormalizedName
-    from packaging.version import Version
 
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.resolve.lock import Lock
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 
 def offers_of(run: Run) -> Offers:
     """The selections of each target. Raises `UsageError`, `ResolveError`, `MachineError` or `Cancelled`."""
-    settings, yanks = run.settings, run.wheelhouse.records.yanks()
+    settings, yanks, had = run.settings, run.wheelhouse.records.yanks(), _had(run)
     run.recorder(RunPhase(phase="resolve"))
 
     def offered(target: Target) -> list[Selection]:
-        return _offered(run, target, yanks)
+        return _offered(run, target, yanks, had.get(str(target), {}))
 
     sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
     with ThreadPoolExecutor() as pool:
@@ -52,7 +53,19 @@ def offers_of(run: Run) -> Offers:
     return offers
 
 
-def _offered(run: Run, target: Target, yanks: Mapping[Pin, str]) -> list[Selection]:
+def _had(run: Run) -> Mapping[str, Mapping[NormalizedName, Version]]:
+    """By target, what the last run had of each package: a lock that a failure keeps from being renewed is older."""
+    had: dict[str, dict[NormalizedName, Version]] = defaultdict(dict)
+    _, rows = run.history.last_run() or (None, ())
+    for row in rows:
+        if row.filename and row.version:
+            had[row.target][row.name] = Version(row.version)
+    return had
+
+
+def _offered(
+    run: Run, target: Target, yanks: Mapping[Pin, str], had: Mapping[NormalizedName, Version]
+) -> list[Selection]:
     settings = run.settings
     host = find_python(target.python, settings.cache)
     options = replace(run.resolving, python=host.path if host else None)
@@ -65,14 +78,14 @@ def _offered(run: Run, target: Target, yanks: Mapping[Pin, str]) -> list[Selecti
 
     selections = list(select(lock_without(yanks, wanted, locked), options.format_control))
     before = published_versions(run.wheelhouse, target, [one.name for one in selections])
-    _tell_yanked(before, selections, target, options)
+    _tell_yanked({**before, **had}, selections, target, options)
     return selections
 
 
 def _tell_yanked(
     before: Mapping[NormalizedName, Version], now: list[Selection], target: Target, options: ResolveOptions
 ) -> None:
-    """Name the versions that went back since upstream yanked the one that the wheelhouse has."""
+    """Name the versions that went back since upstream yanked the one that there was before."""
     back = [(one.name, before[one.name], one.version) for one in now if one.version and one.name in before]
     for name, old, new in back:
         if new < old and (reason := yank_reason(name, old, target, options)):
