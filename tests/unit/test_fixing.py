@@ -14,7 +14,6 @@ from packaging.version import Version
 
 from tests.engines import FakeEngine, as_sdist, repair_nothing
 from tests.integration.projects import c_extension, sdist
-from wheelhouse_builder import pipeline as pipeline_module
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.ladder import Ladder
 from wheelhouse_builder.errors import JobError, UsageError
@@ -23,7 +22,7 @@ from wheelhouse_builder.fixing import FILE_NAME, Fixing, with_fix, with_librarie
 from wheelhouse_builder.history.known import KnownFailures
 from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
-from wheelhouse_builder.pipeline import Pipeline
+from wheelhouse_builder.pipeline import Pipeline, finishing
 from wheelhouse_builder.plan import Job
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.recipes.store import library_names, load_package_recipe
@@ -110,7 +109,7 @@ class Night:
 
 @pytest.fixture(autouse=True)
 def _no_repair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "repair", repair_nothing)
+    monkeypatch.setattr(finishing, "repair", repair_nothing)
 
 
 @pytest.fixture

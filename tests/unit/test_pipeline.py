@@ -28,7 +28,7 @@ from wheelhouse_builder.history.known import KnownFailure, KnownFailures
 from wheelhouse_builder.history.model import AttemptOutcome
 from wheelhouse_builder.history.recording import Recording
 from wheelhouse_builder.history.store import History
-from wheelhouse_builder.pipeline import Pipeline
+from wheelhouse_builder.pipeline import Pipeline, finishing, folders
 from wheelhouse_builder.plan import Job
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.project.build_system import read_build_system
@@ -55,7 +55,7 @@ EXPLAINED = "demo.c:1:10: fatal error: 'openssl/ssl.h' file not found"
 
 @pytest.fixture(autouse=True)
 def _no_repair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "repair", repair_nothing)
+    monkeypatch.setattr(finishing, "repair", repair_nothing)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_sibling_that_is_no_good_fails_its_own_job_and_no_other(
             raise JobError("no good")
         return repair_nothing(raw, target, **more)
 
-    monkeypatch.setattr(module, "repair", repair)
+    monkeypatch.setattr(finishing, "repair", repair)
     engine.at_once = True
     run(pipeline, replace(job(pipeline, source), also=(AMD313,)))
     with pytest.raises(JobError, match="no good"):
@@ -448,12 +448,12 @@ def test_a_wheel_of_another_version_than_its_source_fails(
 def test_names_and_versions_are_compared_as_such(filename: str, fits: bool) -> None:
     tree = SourceTree(name=canonicalize_name("demo-pkg"), version=Version("1.0"), path="/x", digest="d" * 64)
     with contextlib.nullcontext() if fits else pytest.raises(JobError):
-        module.require_identity(filename, tree)
+        finishing.require_identity(filename, tree)
 
 
 def test_a_source_without_a_version_may_come_to_any() -> None:
     tree = SourceTree(name=canonicalize_name("demo"), version=None, path="/x", digest="d" * 64)
-    module.require_identity("demo-7-py3-none-any.whl", tree)
+    finishing.require_identity("demo-7-py3-none-any.whl", tree)
 
 
 def test_a_source_that_changed_on_the_index_fails(pipeline: Pipeline, engine: FakeEngine, source: Source) -> None:
@@ -654,7 +654,7 @@ def test_folders_without_permission_to_write_are_removed_too(tmp_path: Path, mon
     monkeypatch.setattr(
         shutil, "rmtree", lambda path: seen.extend(inner.stat().st_mode & 0o777 for inner in path.rglob("vendor*"))
     )
-    module._remove(folder)
+    folders._remove(folder)
     assert seen == [0o700, 0o700]
 
 
@@ -724,7 +724,7 @@ def test_what_a_process_that_died_left_behind_goes_and_nothing_that_is_in_use(
     left: list[list[str]] = []
 
     def builds(_: Work) -> None:
-        pipeline.remove_left_behind()
+        folders.remove_left_behind(pipeline.cache)
         left.append(left_in_work(tmp_path))
 
     engine.fails = builds

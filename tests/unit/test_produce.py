@@ -15,10 +15,11 @@ from packaging.utils import canonicalize_name
 from tests.engines import FakeEngine, extension, repair_nothing
 from tests.integration.projects import MODULE
 from tests.wheels import make_wheel
-from wheelhouse_builder import pipeline, run
+from wheelhouse_builder import run
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import DamagedError, JobError, UsageError
 from wheelhouse_builder.events import JobFinished, JobStarted, Level, Note, Outcome
+from wheelhouse_builder.pipeline import finishing
 from wheelhouse_builder.project.build_system import read_build_system
 from wheelhouse_builder.run import assembly, steps
 from wheelhouse_builder.settings import Settings, VerifySettings
@@ -97,7 +98,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(assembly, "CrossEngine", lambda **settings: made.engine)
     monkeypatch.setattr(steps, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
-    monkeypatch.setattr(pipeline, "repair", repair_nothing)
+    monkeypatch.setattr(finishing, "repair", repair_nothing)
     monkeypatch.setattr("wheelhouse_builder.engines.cross.zig.keep_zig", lambda cache, canceller: None)
     return made
 

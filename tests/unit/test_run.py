@@ -18,13 +18,14 @@ from packaging.version import Version
 from tests.engines import FakeEngine, abi3, extension, own_abi, pure, repair_nothing
 from tests.integration.projects import c_extension, sdist
 from tests.wheels import ANY, make_wheel
-from wheelhouse_builder import pipeline, tasks
+from wheelhouse_builder import tasks
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, RunPlanned, ignore
 from wheelhouse_builder.history.model import AttemptOutcome, RunOutcome
 from wheelhouse_builder.history.store import History
+from wheelhouse_builder.pipeline import finishing
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.report.critical_path import critical_path
@@ -143,7 +144,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(offers, "find_python", lambda python, cache: None)
     monkeypatch.setattr(assembly, "CrossEngine", lambda **settings: made.engine)
     monkeypatch.setattr(steps, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
-    monkeypatch.setattr(pipeline, "repair", repair_nothing)
+    monkeypatch.setattr(finishing, "repair", repair_nothing)
     monkeypatch.setattr(tasks, "check_imports", made.check_imports)
     monkeypatch.setattr(tasks, "find_alpine", lambda target, **options: FakeAlpine())
     return made

@@ -14,6 +14,7 @@ from wheelhouse_builder.events import Level, Note, RunPhase, RunPlanned
 from wheelhouse_builder.fixing import FILE_NAME, Fixing
 from wheelhouse_builder.history.logs import prune_logs
 from wheelhouse_builder.index.model import Status as ProjectStatus
+from wheelhouse_builder.pipeline.folders import remove_left_behind
 from wheelhouse_builder.plan import Action, Plan, make_plan, with_estimates
 from wheelhouse_builder.report.changes import compare
 from wheelhouse_builder.report.model import Report, Retired, Row, Status
@@ -88,7 +89,7 @@ def _do(run: Run, plan: Plan, fixing: Fixing | None) -> tuple[Row, ...]:
         held = sandbox().told or "are not held at all"
         run.recorder(Note(text=f"builds {held}; more is possible: see `whb doctor`", level=Level.WARNING))
     if plan.jobs:
-        run.pipeline.remove_left_behind()
+        remove_left_behind(run.settings.cache)
     tasks = Tasks(
         plan=plan,
         wheelhouse=run.wheelhouse,

@@ -1,53 +1,49 @@
-"""One job from source to a proved wheel in the build cache: download, unpack, build, repair, verify, store."""
+"""One job from source to a proved wheel in the build cache: download, unpack, build, finish.
+
+What can build it is tried rung by rung (`engines.ladder`); how the rest is done: `finishing`, `folders`, `failure`.
+"""
 
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from wheelhouse_builder.artifact import Sdist, Source, SourceTree, describe
-from wheelhouse_builder.builds import Build, Builds, build_key, packed_log, request_key
+from wheelhouse_builder.artifact import Sdist, Source, SourceTree
+from wheelhouse_builder.builds import Build, Builds, build_key, request_key
 from wheelhouse_builder.diagnose.diagnosis import diagnose
 from wheelhouse_builder.diagnose.rules import rules
 from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.ladder import Ladder, may_mend, ordered, together
-from wheelhouse_builder.errors import DownloadError, JobError, MachineError, ResolveError
+from wheelhouse_builder.errors import JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Level, Note
-from wheelhouse_builder.files import EARLIEST_EPOCH, sha256_of
+from wheelhouse_builder.files import EARLIEST_EPOCH
 from wheelhouse_builder.history.known import KnownFailure
-from wheelhouse_builder.history.recording import Built, inputs_of
-from wheelhouse_builder.locking import locked, locked_if_free
+from wheelhouse_builder.history.recording import Built
+from wheelhouse_builder.pipeline.failure import explained
+from wheelhouse_builder.pipeline.finishing import Finishing, facts_of, made_of
+from wheelhouse_builder.pipeline.folders import empty, workplace
 from wheelhouse_builder.plan import Job, best, built_from
 from wheelhouse_builder.process import limited
-from wheelhouse_builder.project.build_system import read_build_system
-from wheelhouse_builder.project.key import read_inputs
-from wheelhouse_builder.repair.musllinux import repair
 from wheelhouse_builder.sources.archives import source_date_epoch, unpack_sdist
 from wheelhouse_builder.sources.trees import copy_tree
-from wheelhouse_builder.verify.loader import check_loader
-from wheelhouse_builder.verify.native import native_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from packaging.utils import NormalizedName
 
-    from wheelhouse_builder.diagnose.diagnosis import Diagnosis
     from wheelhouse_builder.engines.base import Engine
     from wheelhouse_builder.engines.ladder import Rung
     from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.history.known import KnownFailures
     from wheelhouse_builder.history.recording import Course, Recording
     from wheelhouse_builder.process import Canceller
-    from wheelhouse_builder.project.key import Inputs
     from wheelhouse_builder.schedule.limits import Limit
     from wheelhouse_builder.sources.downloads import Downloads
     from wheelhouse_builder.strategy import Strategy
@@ -104,17 +100,10 @@ class Pipeline:
             return earlier
         self.logs.mkdir(parents=True, exist_ok=True)
         self.log(job).write_bytes(b"")
-        with self._workplace(job) as place:
+        with workplace(self.cache, job, self.canceller) as place:
             if earlier := self._earlier(job):  # another process may just have built it
                 return earlier
             return self._climb(job, place, phase)
-
-    def remove_left_behind(self) -> None:
-        """Remove the work folders of processes that died: nobody else would, if their jobs are not wanted again."""
-        for place in (self.cache / "work").glob("*/"):
-            with locked_if_free(_lock_of(place)) as is_free:
-                if is_free:
-                    _remove(place)
 
     def _earlier(self, job: Job) -> tuple[Build, Path] | None:
         """What was built from the same source with the same inputs, for this target or (abi3, pure) for another."""
@@ -159,8 +148,7 @@ class Pipeline:
 
     def _attempt(self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None]) -> tuple[Build, Path]:
         """One rung. Raises `JobError` with what is known of the cause, `MachineError` or `Cancelled`."""
-        _remove(place)
-        place.mkdir()
+        empty(place)
         source = job.source
         with self.recording.attempt(
             job=job.id,
@@ -181,9 +169,9 @@ class Pipeline:
                 raise
             except ResolveError as error:  # of build requirements
                 failure = JobError(error.message, hint=error.hint, kind=error.kind)
-                raise self._explained(failure, job) from error
+                raise explained(failure, self.log(job), source.name) from error
             except JobError as error:
-                raise self._explained(error, job) from error
+                raise explained(error, self.log(job), source.name) from error
 
     def _run(
         self, job: Job, rung: Rung, place: Path, phase: Callable[[str], None], course: Course
@@ -191,16 +179,22 @@ class Pipeline:
         started = time.monotonic()
         engine = rung.engine
         keys = self._keys(rung, job.source, job.target)
-        course.inputs = _inputs(job.source, rung.fingerprints[0])  # which way it goes is not known before its end
+        course.inputs = made_of(job.source, rung.fingerprints[0])  # which way it goes is not known before its end
 
         def settled(build_lock: str) -> None:
             course.key = build_key("|".join(sorted(keys)), build_lock)
-            course.inputs = _inputs(job.source, rung.fingerprints[0], build_lock)
+            course.inputs = made_of(job.source, rung.fingerprints[0], build_lock)
             if self.known:
                 self.known.require_unknown(course.key, self.limit(job.source.name, engine.strategy).seconds)
 
         tree, epoch = self._source(job, place, phase)
-        facts = _facts(tree, job.source, self.musl_floor)
+        finishing = Finishing(
+            engine=engine,
+            facts=facts_of(tree, job.source, self.musl_floor),
+            builds=self.builds,
+            musl_floor=self.musl_floor,
+            canceller=self.canceller,
+        )
         scratch = place / "scratch"
         scratch.mkdir()
         work = Work(
@@ -216,15 +210,20 @@ class Pipeline:
             settled=settled,
         )
         raw = engine.build(work)
-        course.inputs = _inputs(job.source, raw.fingerprint, raw.build_lock)
+        course.inputs = made_of(job.source, raw.fingerprint, raw.build_lock)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
-        build = self._finish(raw, work, facts, engine, seconds)
+
+        def finish(made: RawWheel, target: Target) -> Build:
+            key = self._key(engine, job.source, target, made.fingerprint)
+            build = finishing.finish(made, replace(work, target=target), key, seconds)
+            course.built[str(target)] = Built(size=build.size, seconds=build.seconds)
+            return build
+
+        build = finish(raw, job.target)
         course.version = str(parse_wheel_filename(build.filename)[1])
-        course.built[str(job.target)] = Built(size=build.size, seconds=build.seconds)
         for target, other in raw.siblings.items():
             with suppress(JobError):  # the job for that target builds it alone, and tells
-                also = self._finish(other, replace(work, target=target), facts, engine, seconds)
-                course.built[str(target)] = Built(size=also.size, seconds=also.seconds)
+                finish(other, target)
         path = self.builds.path(build)
         assert path is not None
         return build, path
@@ -237,32 +236,6 @@ class Pipeline:
     def _lock(self, request_keys: tuple[str, ...]) -> str | None:
         """The build requirements of the last build like this one."""
         return next(filter(None, map(self.builds.lock, request_keys)), None)
-
-    def _finish(self, raw: RawWheel, work: Work, facts: _Facts, engine: Engine, seconds: float) -> Build:
-        """From the raw wheel to the build cache. `seconds` is what it took to have it."""
-        started = time.monotonic()
-        require_identity(raw.path.name, work.source)
-        wheel = self._repair(raw, work)
-        work.phase("verify")
-        self._verify(wheel, work.target, native=facts.native)
-        seconds += time.monotonic() - started
-        return self._store(wheel, raw, work, facts, engine, seconds)
-
-    @contextmanager
-    def _workplace(self, job: Job) -> Iterator[Path]:
-        """An empty folder whose path depends on the source and the target alone: paths leak into what is built.
-
-        One process at a time has it; its content is removed afterwards.
-        """
-        place = self.cache / "work" / f"{job.source.source_id[:16]}-{job.target}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(_lock_of(place), self.canceller):
-            _remove(place)
-            place.mkdir()
-            try:
-                yield place
-            finally:
-                _remove(place)
 
     def _source(self, job: Job, place: Path, phase: Callable[[str], None]) -> tuple[Path, int]:
         """The unpacked source, and its time. Raises `JobError`, which then is none of the engine's."""
@@ -282,122 +255,3 @@ class Pipeline:
         phase("copy")
         copy_tree(Path(job.source.path), destination)
         return destination, EARLIEST_EPOCH
-
-    def _repair(self, raw: RawWheel, work: Work) -> Path:
-        work.phase("repair")
-        scratch = work.scratch / f"repair-{work.target}"
-        scratch.mkdir()
-        return repair(
-            raw.path,
-            work.target,
-            library_dirs=raw.library_dirs,
-            source_tree=raw.built_in or work.tree,
-            scratch=scratch,
-            epoch=work.epoch,
-            log=work.log,
-            canceller=self.canceller,
-        )
-
-    def _verify(self, wheel: Path, target: Target, *, native: bool) -> None:
-        verdict = check_loader(wheel, target, musl_floor=self.musl_floor, native=native)
-        if not verdict.passed:
-            raise JobError(
-                f"{wheel.name} was built but would not load: {verdict.problems[0]}", tail="\n".join(verdict.problems)
-            )
-
-    def _store(self, wheel: Path, raw: RawWheel, work: Work, facts: _Facts, engine: Engine, seconds: float) -> Build:
-        key = self._key(engine, work.source, work.target, raw.fingerprint)
-        build = Build(
-            filename=wheel.name,
-            sha256=sha256_of(wheel),
-            size=wheel.stat().st_size,
-            source_sha256=work.source.source_id,
-            request_key=key,
-            build_key=build_key(key, raw.build_lock),
-            built_for=str(work.target),
-            engine=engine.name,
-            strategy=engine.strategy,
-            seconds=seconds,
-            native=facts.native,
-            native_tools=raw.native_tools,
-            project_key=facts.inputs.key(work.target) if facts.inputs else None,
-            inputs=_inputs(work.source, raw.fingerprint, raw.build_lock),
-        )
-        self.builds.add(wheel, build, raw.build_lock, packed_log(work.log))
-        return build
-
-    def _explained(self, error: JobError, job: Job) -> JobError:
-        """The error with what the log says about its cause."""
-        log = self.log(job)
-        with log.open("rb") as stream:
-            diagnosis = diagnose(stream, message=error.message, tail=error.tail)
-        message, hint, tail = error.message, error.hint or diagnosis.remedy, error.tail
-        explained = _explains(diagnosis, error)
-        if explained:
-            message, hint, tail = f"{message}: {diagnosis.cause}", diagnosis.remedy, diagnosis.text
-        elif not diagnosis.known and not error.kind and error.hint is None:
-            message, tail = f"{message}: {diagnosis.cause}", diagnosis.text
-        return type(error)(
-            message,
-            hint=hint.replace("[packages.NAME]", f"[packages.{job.source.name}]"),
-            log=log,
-            tail=tail,
-            kind=error.kind or (diagnosis.kind if explained else ""),
-            rule=diagnosis.rule if explained else "",
-            library=diagnosis.library if explained else "",
-            everywhere=error.everywhere or (explained and diagnosis.everywhere),
-        )
-
-
-def _explains(diagnosis: Diagnosis, error: JobError) -> bool:
-    """Whether the log knows more than the error: what we know of a failure of our own is no matter of the package."""
-    ours = isinstance(error, DownloadError) and diagnosis.kind == "build-wants-network"
-    return diagnosis.known and error.kind in ("", diagnosis.kind) and not ours
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Facts:
-    """What a source says of itself, before its build changes it."""
-
-    native: bool  # it holds native code
-    inputs: Inputs | None  # what our build-backend wrapper finds the wheel by; None where the source does not use it
-
-
-def _inputs(source: Source, fingerprint: Mapping[str, str], build_lock: str = "") -> dict[str, str]:
-    """What a build is made of, for people."""
-    return {"source": source.source_id, **inputs_of(fingerprint, build_lock)}
-
-
-def _facts(tree: Path, source: Source, musl_floor: str) -> _Facts:
-    native, system = bool(native_sources(tree)), read_build_system(tree)
-    if not system.wrapped:
-        return _Facts(native=native, inputs=None)
-    given = dict(source.config_settings) if isinstance(source, SourceTree) else {}
-    return _Facts(native=native, inputs=read_inputs(tree, system, config_settings=given, musl_floor=musl_floor))
-
-
-def require_identity(filename: str, source: Source) -> None:
-    """Refuse a wheel of another project or version than its source, as pip does. Raises `JobError`."""
-    name, version, _, _ = parse_wheel_filename(filename)
-    if name != source.name or source.version not in (None, version):
-        raise JobError(
-            f"the build made {filename}, which is not {describe(source)}",
-            hint="a version that is taken from version control has to be given to the build (docs: write a recipe)",
-            everywhere=True,
-        )
-
-
-def _lock_of(place: Path) -> Path:
-    """The lock file of a work folder."""
-    return place.with_name(f"{place.name}.lock")
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder that a build wrote to; it may have made folders in it that nobody may write to."""
-    for path, subfolders, _ in os.walk(folder):
-        for name in subfolders:
-            inner = Path(path, name)
-            if not inner.is_symlink():
-                inner.chmod(0o700)
-    if folder.exists():
-        shutil.rmtree(folder)
