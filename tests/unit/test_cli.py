@@ -22,7 +22,9 @@ from wheelhouse_builder.cli.options import PLANNING
 from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, MachineError, ResolveError, UsageError
 from wheelhouse_builder.events import JobStarted
 from wheelhouse_builder.plan import Action, Decision, Plan
+from wheelhouse_builder.report.model import Status
 from wheelhouse_builder.settings import OPTIONS, Settings
+from wheelhouse_builder.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -256,6 +258,18 @@ install from it, with no network and no compiler:
   pip install --index-url file:///w/simple 'cffi>=2'
 """
     )
+
+
+def test_what_failed_alike_on_several_targets_is_told_once(
+    fake_run: Callable[[object], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = next(row for row in ROWS if row.status is Status.FAILED)
+    other = Target.parse("cp312-musllinux_1_2_x86_64")
+    fake_run(replace(REPORT, rows=(failed, replace(failed, target=other), replace(failed, target=other, kind="rust"))))
+    main(["build", "-P", "cffi", "--color", "never"])
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed ")]
+    assert told == [f"failed lxml for {failed.target}, {other}: {failed.message}", told[1]]
+    assert told[1].startswith(f"failed lxml for {other}: ")
 
 
 def test_a_failed_build_is_annotated_on_github(

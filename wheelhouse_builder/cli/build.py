@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.cli.console import Console
     from wheelhouse_builder.events import Listener
     from wheelhouse_builder.report.model import Report, Row
+    from wheelhouse_builder.report.story import Failure
     from wheelhouse_builder.settings import Settings
 
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """Build and publish; 1 if something is not there at the end."""
+    """Build and publish; 1 if something is not there at the end, 4 if reports that were asked for are not."""
     settings, console = invocation.settings, invocation.console
     require_input(settings)
     from wheelhouse_builder.cli.progress import progress
@@ -43,10 +44,19 @@ def execute(invocation: Invocation) -> int:
         console.say(line)
     if files:
         console.say(f"report: {from_here(files[0])}")
+    return exit_code(report, files)
+
+
+def exit_code(report: Report, files: Sequence[Path] | None) -> int:
+    """That of a run whose report was to be in these files; None: in none."""
+    from wheelhouse_builder.errors import MachineError
+
+    if files is not None and not files:
+        return MachineError.exit_code
     return 1 if report.failed else 0
 
 
-def _build(invocation: Invocation, listener: Listener) -> tuple[Report, Sequence[Path]]:
+def _build(invocation: Invocation, listener: Listener) -> tuple[Report, Sequence[Path] | None]:
     """What the run came to, and the files that tell it, if some are asked for."""
     from wheelhouse_builder.reporting import reported
     from wheelhouse_builder.run import build_run
@@ -55,7 +65,7 @@ def _build(invocation: Invocation, listener: Listener) -> tuple[Report, Sequence
     fixes = invocation.options.fix
     run = partial(build_run, settings, listener=listener, canceller=invocation.canceller, fixes=fixes)
     if folder is None:
-        return run(), ()
+        return run(), None
     place = settings.wheelhouse
     return reported(run, command="build", wheelhouse=place, folder=folder, listener=listener, summary=step_summary())
 
@@ -70,6 +80,7 @@ def show(report: Report, console: Console, rows: Sequence[Row]) -> None:
     """The table of these rows, what failed and why, and what it came to. With `-q` only what failed."""
     from wheelhouse_builder.report.annotations import errors_for_ci
     from wheelhouse_builder.report.as_json import dump, report_data
+    from wheelhouse_builder.report.story import Story
     from wheelhouse_builder.report.table import report_table, summary
 
     shown = replace(report, rows=tuple(rows) if console.verbosity >= 0 else report.failed)
@@ -77,24 +88,24 @@ def show(report: Report, console: Console, rows: Sequence[Row]) -> None:
         console.result(dump("report", report_data(report)))
     elif shown.rows:
         console.result(report_table(shown))
-    for row in report.failed:
-        _show_failure(row, console)
+    for failure in Story(report).failures:
+        _show_failure(failure, console)
     for title, text in errors_for_ci(report):
         console.annotate(title, text)
     console.say(f"\n{summary(report)}")
 
 
-def _show_failure(row: Row, console: Console) -> None:
+def _show_failure(failure: Failure, console: Console) -> None:
     from wheelhouse_builder.cli.console import quoted
 
-    name = f"{row.name} {row.version}" if row.version else row.name
-    console.complain(f"\n{console.paint(str(row.status), 'red')} {name} for {row.target}: {row.message or row.reason}")
-    if row.hint:
-        console.complain(f"hint: {row.hint}")
-    if row.log:
-        console.complain(f"log: {row.log}")
-    if row.tail:
-        console.complain(quoted(row.tail))
+    targets, status = ", ".join(map(str, failure.targets)), console.paint(str(failure.status), "red")
+    console.complain(f"\n{status} {failure.title} for {targets}: {failure.message}")
+    if failure.hint:
+        console.complain(f"hint: {failure.hint}")
+    if failure.log:
+        console.complain(f"log: {failure.log}")
+    if failure.tail:
+        console.complain(quoted(failure.tail))
 
 
 def next_steps(report: Report, settings: Settings) -> Iterator[str]:
