@@ -28,7 +28,7 @@ def reported(
     """What a run came to, and the files in `folder` that tell it; `summary` is a file that the report is added to.
 
     What `run` raises is raised on, after reports that say so: an old one must not look like today's. Of what was
-    interrupted there are none. Raises `MachineError` where the reports cannot be written.
+    interrupted there are none. Where they cannot be written that is told, and there are no files.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     try:
@@ -38,12 +38,18 @@ def reported(
     except WhbError as error:
         report = _failed(error, command, Wheelhouse(wheelhouse), started, time.monotonic() - clock)
         _remember(report, Wheelhouse(wheelhouse), listener)
-        try:
-            write_reports(folder, report, summary=summary)
-        except MachineError as second:  # the first error says more
-            listener(Note(text=second.message, level=Level.WARNING))
+        _written(folder, report, summary, listener)
         raise
-    return report, write_reports(folder, report, summary=summary)
+    return report, _written(folder, report, summary, listener)
+
+
+def _written(folder: Path, report: Report, summary: Path | None, listener: Listener) -> tuple[Path, ...]:
+    """The files of a report; what else there is to tell of the run is worth more than an error about them."""
+    try:
+        return write_reports(folder, report, summary=summary)
+    except MachineError as error:
+        listener(Note(text=f"{error.message}; {error.hint}", level=Level.WARNING))
+        return ()
 
 
 def _failed(error: WhbError, command: str, wheelhouse: Wheelhouse, started: datetime, seconds: float) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,21 @@ def test_a_failure_is_told_and_the_exit_code_says_it(
     assert code == 1
     assert "broken" in out
     assert "lber.h" in err
+
+
+def test_a_report_that_cannot_be_written_is_told_beside_what_the_run_came_to(
+    came_to: Callable[[Report | Exception], dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
+    came_to(report(failed("broken")))
+    code, out, err = run(capsys, "--json")
+    assert code == 4
+    assert [row["name"] for row in json.loads(out)["rows"]] == ["broken"]
+    assert "cannot write the report: " in err
+    assert "nowhere/summary.md" in err
 
 
 def test_what_cannot_be_resolved_is_exit_code_3(

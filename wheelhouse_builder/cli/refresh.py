@@ -27,10 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """Refresh; 1 if something is not there at the end."""
+    """Refresh; 1 if something is not there at the end, 4 if the reports are not."""
     settings, console = invocation.settings, invocation.console
     require_input(settings)
-    from wheelhouse_builder.cli.build import show, step_summary
+    from wheelhouse_builder.cli.build import exit_code, show, step_summary
     from wheelhouse_builder.cli.progress import progress
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.refresh import refresh
@@ -46,7 +46,7 @@ def execute(invocation: Invocation) -> int:
         )
     show(report, console, [row for row in report.rows if row.action is not Action.REUSE])
     _tell(report, files, console)
-    return 1 if report.failed else 0
+    return exit_code(report, files)
 
 
 def _tell(report: Report, files: Sequence[Path], console: Console) -> None:
@@ -66,4 +66,5 @@ def _tell(report: Report, files: Sequence[Path], console: Console) -> None:
     else:
         state = "published" if report.changed else "unchanged"
         console.say(f"{from_here(report.wheelhouse)}: generation {report.generation}, {state}")
-    console.say(f"report: {from_here(files[0])}")
+    if files:
+        console.say(f"report: {from_here(files[0])}")
