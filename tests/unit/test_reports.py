@@ -288,7 +288,7 @@ def test_what_is_beyond_is_counted() -> None:
 def test_the_markdown_of_a_regression() -> None:
     text = report_markdown(NIGHT)
     assert "### python-ldap 1.0 — regressed · failed · missing-library" in text
-    assert "Was there on 2026-11-24" in text
+    assert "Was there: on 2026-11-24" in text
     assert "Since then: setuptools 80.9.0 → 81.0.0" in text
     assert "- **updated** (1): package-4 0.9 → 1.0" in text
 

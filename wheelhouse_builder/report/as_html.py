@@ -18,6 +18,7 @@ from wheelhouse_builder.report.timeline import timeline
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.report.story import Built, Failure, News
 
@@ -32,7 +33,7 @@ def report_html(report: Report) -> str:
     main = tag(
         "main",
         tag("h1", f"Wheelhouse: {story.title}"),
-        tag("p", story.lead, class_="lead") if not report.error else _error(report),
+        tag("p", story.lead, class_="lead") if not report.error else _error(report.error, story.state_kept),
         tag("ul", *(tag("li", f"{label} ", tag("b", value)) for label, value in story.facts), class_="facts"),
         tag("nav", *jumps, class_="jumps", aria_label="Parts of the report") if len(jumps) > 1 else text(),
         *(tag("section", tag("h2", title, id=name), content) for name, title, content in sections),
@@ -62,15 +63,9 @@ def _style() -> str:
     return f"\n{asset('style.css')}{own}"
 
 
-def _error(report: Report) -> Markup:
-    assert report.error is not None
-    kept = (
-        "Nothing was published."
-        if report.generation is None
-        else f"The wheelhouse is as it was: generation {report.generation} stays in force."
-    )
-    hint = tag("p", "What to do: ", redact(report.error.hint)) if report.error.hint else text()
-    return tag("div", tag("p", redact(report.error.message)), hint, tag("p", kept), class_="notice", role="alert")
+def _error(error: WhbError, kept: str) -> Markup:
+    hint = tag("p", "What to do: ", redact(error.hint)) if error.hint else text()
+    return tag("div", tag("p", redact(error.message)), hint, tag("p", kept), class_="notice", role="alert")
 
 
 def _sections(story: Story) -> Iterator[tuple[str, str, Markup]]:
@@ -95,18 +90,11 @@ def _failures(story: Story) -> Iterator[Markup]:
 
 
 def _failure(failure: Failure, targets: str, *, place: str | None) -> Markup:
-    change = failure.change
     badges = [tag("span", "regressed", class_="badge red")] if failure.regressed else []
     badges += [
         tag("span", word, class_="badge plain") for word in dict.fromkeys((failure.status, failure.kind)) if word
     ]
-    facts = [("Targets", targets)]
-    if change and change.good:
-        facts.append(("Was there", f"on {change.good:%Y-%m-%d}{_as_version(change.before, failure.version)}"))
-    if change and change.inputs:
-        facts.append(("Since then", "; ".join(change.inputs)))
-    if failure.blocks:
-        facts.append(("Blocks", ", ".join(failure.blocks)))
+    facts = [("Targets", targets), *failure.facts]
     if failure.log:
         facts.append(("Log", failure.log))
     return tag(
@@ -126,10 +114,6 @@ def _lines(failure: Failure) -> Markup:
         return text()
     label = f"Decisive lines of the log of {failure.title}"
     return tag("pre", tag("code", failure.tail), tabindex="0", role="region", aria_label=label)
-
-
-def _as_version(before: str | None, now: str) -> str:
-    return f" as {before}" if before and before != now else ""
 
 
 def _place(name: str) -> str:

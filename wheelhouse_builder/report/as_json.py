@@ -1,4 +1,4 @@
-"""The same for machines: plain data, to be written as one JSON document.
+"""What commands say to machines: reports, plans and the rest as plain data, to be written as one JSON document.
 
 `schema` names the shape and its version: a key may be added within a version; one that goes or changes its meaning
 makes a new version.

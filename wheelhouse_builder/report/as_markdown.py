@@ -18,6 +18,7 @@ from wheelhouse_builder.report.table import duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.report.model import Report, Row
     from wheelhouse_builder.report.story import Built, Failure, News
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _DETAILED_FAILURES = 40  # each with at most 16 kB of log lines
 _SHOWN_FAILURES, _SHOWN_NEWS, _SHOWN_ROWS = 200, 500, 1000
 _SHOWN_BUILT = 20
+_OPEN_ROWS = 25  # of the matrix; a longer one is folded away
 _LONGEST = 500  # characters of a message
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<!\w)_|_(?!\w))")
 _START = re.compile(r"^(\d*)([-+=.)])")  # of a list, a rule, or an underlined heading
@@ -42,7 +44,7 @@ def _lines(story: Story) -> Iterator[str]:
     report = story.report
     yield f"# Wheelhouse: {_escaped(story.title)}"
     yield ""
-    yield from _error(report) if report.error else (_escaped(story.lead),)
+    yield from _error(report.error, story.state_kept) if report.error else (_escaped(story.lead),)
     yield ""
     yield " · ".join(f"{label}: {_escaped(value)}" for label, value in story.facts)
     yield from _part("What failed", _failures(story))
@@ -66,16 +68,11 @@ def _limited(lines: Sequence[str], most: int) -> list[str]:
     return [*lines[:most], *([f"- … and {more} more: report.html has all"] if more > 0 else [])]
 
 
-def _error(report: Report) -> Iterator[str]:
-    assert report.error is not None
-    yield f"**{_escaped(redact(report.error.message))}**"
-    if report.error.hint:
-        yield from ("", f"What to do: {_escaped(redact(report.error.hint))}")
-    yield ""
-    if report.generation is None:
-        yield "Nothing was published."
-    else:
-        yield f"The wheelhouse is as it was: generation {report.generation} stays in force."
+def _error(error: WhbError, kept: str) -> Iterator[str]:
+    yield f"**{_escaped(redact(error.message))}**"
+    if error.hint:
+        yield from ("", f"What to do: {_escaped(redact(error.hint))}")
+    yield from ("", kept)
 
 
 def _failures(story: Story) -> list[str]:
@@ -101,13 +98,8 @@ def _failure(failure: Failure, targets: str) -> Iterator[str]:
     if failure.hint:
         yield f"**What to do:** {_escaped(failure.hint)}  "
     yield f"Targets: {targets}  "
-    if (was := failure.change) and was.good:
-        version = f" as {_escaped(was.before)}" if was.before and was.before != failure.version else ""
-        yield f"Was there on {was.good:%Y-%m-%d}{version}  "
-    if was and was.inputs:
-        yield f"Since then: {_escaped('; '.join(was.inputs))}  "
-    if failure.blocks:
-        yield f"Blocks: {_escaped(', '.join(failure.blocks))}  "
+    for label, value in failure.facts:
+        yield f"{label}: {_escaped(value)}  "
     if failure.log:
         yield f"Log: {_code(failure.log)}  "
     if failure.tail:
@@ -146,7 +138,7 @@ def _matrix(story: Story) -> list[str]:
         table += ["", f"… and {more} more: report.html has all"]
     return (
         table
-        if len(rows) <= 25
+        if len(rows) <= _OPEN_ROWS
         else [f"<details><summary>{len(rows)} packages</summary>", "", *table, "", "</details>"]
     )
 

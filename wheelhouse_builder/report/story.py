@@ -37,7 +37,7 @@ class Failure:
     kind: str
     message: str
     hint: str
-    tail: str  # the decisive lines of the log
+    tail: str  # the lines of the log that decide
     log: str  # where the whole of it is
     blocks: tuple[str, ...]  # what waits for it
     change: Change | None  # against the last run
@@ -51,6 +51,18 @@ class Failure:
     def title(self) -> str:
         """`cffi 2.1.1`"""
         return f"{self.name} {self.version}".rstrip()
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known besides: labels and values."""
+        good, before, inputs = "", "", ""
+        if self.change and self.change.good:
+            before = f" as {self.change.before}" if self.change.before not in (None, self.version) else ""
+            good = f"on {self.change.good:%Y-%m-%d}{before}"
+        if self.change:
+            inputs = "; ".join(self.change.inputs)
+        facts = (("Was there", good), ("Since then", inputs), ("Blocks", ", ".join(self.blocks)))
+        return tuple((label, value) for label, value in facts if value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +157,13 @@ class Story:
         if report.changes:
             facts.append(("Against the run of", f"{report.changes.since:%Y-%m-%d %H:%M UTC}"))
         return tuple(facts)
+
+    @property
+    def state_kept(self) -> str:
+        """What is in force after a run that came to nothing."""
+        if self.report.generation is None:
+            return "Nothing was published."
+        return f"The wheelhouse is as it was: generation {self.report.generation} stays in force."
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:

@@ -86,7 +86,7 @@ def publish(
             disk.link(wheelhouse.current, Path("generations", after.path.name), wheelhouse.scratch)
         _link_top(wheelhouse, after)
         if not as_it_was:
-            _retire(wheelhouse, {after, before}, keep)
+            _remove_old(wheelhouse, {after, before}, keep)
     return None if as_it_was else after
 
 
@@ -289,13 +289,13 @@ def _leads_through_current(top: Path) -> bool:
     return top.is_symlink() and top.readlink() == Path(".whb/current", top.name)
 
 
-def _retire(wheelhouse: Wheelhouse, in_use: set[Generation | None], keep: int) -> None:
+def _remove_old(wheelhouse: Wheelhouse, in_use: set[Generation | None], keep: int) -> None:
     for generation in all_generations(wheelhouse)[:-keep]:
         if generation not in in_use:
-            retire(wheelhouse, generation)
+            remove_generation(wheelhouse, generation)
 
 
-def retire(wheelhouse: Wheelhouse, generation: Generation) -> None:
+def remove_generation(wheelhouse: Wheelhouse, generation: Generation) -> None:
     """Remove a generation, with the page folders that only it names: out of sight in one step, then for good."""
     retired = wheelhouse.scratch / f"retired-{generation.path.name}"
     disk.rename(generation.path, retired)

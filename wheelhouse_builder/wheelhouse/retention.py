@@ -21,7 +21,7 @@ from wheelhouse_builder.wheelhouse.generations import (
     kept_page_keys,
     named_files,
     previous,
-    retire,
+    remove_generation,
 )
 from wheelhouse_builder.wheelhouse.retired import retired_wheels
 
@@ -74,7 +74,7 @@ def remove(wheelhouse: Wheelhouse, garbage: Garbage) -> None:
     """Remove it, under the lock. Who dies in between leaves less garbage, and never a wheel without its record."""
     with disk.writing(wheelhouse.root):
         for generation in garbage.generations:
-            retire(wheelhouse, generation)
+            remove_generation(wheelhouse, generation)
         for path in garbage.files:
             disk.remove(path)
         wheelhouse.records.remove(garbage.records)
