@@ -23,13 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Print the findings; `MachineError.exit_code` if something needed is missing."""
-    from wheelhouse_builder.cli.progress import lines
+    from wheelhouse_builder.cli.progress import brief_progress
     from wheelhouse_builder.doctor import State, inspect, install
     from wheelhouse_builder.errors import MachineError
 
     settings, console = invocation.settings, invocation.console
     if invocation.options.install:
-        findings = install(settings, listener=lines(console), canceller=invocation.canceller)
+        findings = install(settings, listener=brief_progress(console), canceller=invocation.canceller)
     else:
         findings = inspect(settings)
     missing = [finding for finding in findings if finding.state is State.MISSING]

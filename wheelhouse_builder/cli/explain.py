@@ -38,7 +38,7 @@ def execute(invocation: Invocation) -> int:
 
 
 def _explain_subject(text: str, invocation: Invocation) -> None:
-    from wheelhouse_builder.cli.progress.lines import PlainProgress
+    from wheelhouse_builder.cli.progress import brief_progress
     from wheelhouse_builder.explain.data import explanations_data
     from wheelhouse_builder.explain.gather import gather
     from wheelhouse_builder.explain.subject import parse_subject
@@ -48,7 +48,7 @@ def _explain_subject(text: str, invocation: Invocation) -> None:
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
     console, wheelhouse = invocation.console, Wheelhouse(invocation.settings.wheelhouse)
-    found = gather(parse_subject(text), wheelhouse, History(wheelhouse.history, PlainProgress(console)))
+    found = gather(parse_subject(text), wheelhouse, History(wheelhouse.history, brief_progress(console)))
     if console.json:
         console.result(dump("explanation", explanations_data(found)))
     else:

@@ -29,10 +29,10 @@ def wheelhouse_of(invocation: Invocation) -> Wheelhouse:
 @contextlib.contextmanager
 def holding(invocation: Invocation) -> Iterator[Wheelhouse]:
     """The wheelhouse of the settings, under its lock. Raises `UsageError` if there is none."""
-    from wheelhouse_builder.cli.progress import lines
+    from wheelhouse_builder.cli.progress import brief_progress
 
     wheelhouse = wheelhouse_of(invocation)
-    with wheelhouse.lock(listener=lines(invocation.console), canceller=invocation.canceller):
+    with wheelhouse.lock(listener=brief_progress(invocation.console), canceller=invocation.canceller):
         yield wheelhouse
 
 

@@ -24,13 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Print the verdicts; 1 if one is bad."""
-    from wheelhouse_builder.cli.progress import lines
+    from wheelhouse_builder.cli.progress import brief_progress
     from wheelhouse_builder.report.as_json import dump, verdicts_data
     from wheelhouse_builder.verification import check_wheels, find_wheels
 
     console = invocation.console
     wheels = find_wheels(invocation.options.wheels)
-    listener, canceller = lines(console), invocation.canceller
+    listener, canceller = brief_progress(console), invocation.canceller
     verdicts = check_wheels(wheels, invocation.settings, listener=listener, canceller=canceller)
     if console.json:
         console.result(dump("verdicts", verdicts_data(verdicts)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.explain.model import Explanation
 from wheelhouse_builder.history.model import AttemptOutcome
 from wheelhouse_builder.report.model import Status
+from wheelhouse_builder.settings.kinds import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,12 +59,8 @@ def _is_meant(explanation: Explanation, subject: Subject, attempts: Sequence[Att
 
 
 def _unknown(what: str, wheelhouse: Wheelhouse, names: Iterable[str]) -> UsageError:
-    close = get_close_matches(what, sorted(set(names)), n=1)
-    hint = (
-        f"did you mean {close[0]}?"
-        if close
-        else "`whb plan` explains what a build would do; --wheelhouse names another"
-    )
+    elsewhere = "`whb plan` explains what a build would do; --wheelhouse names another"
+    hint = did_you_mean(what, sorted(set(names))) or elsewhere
     return UsageError(f"{wheelhouse.root} knows nothing of {what}", hint=hint)
 
 

@@ -24,7 +24,7 @@ def progress(console: Console) -> Iterator[Listener]:
         with live(console) as listener:
             yield listener
         return
-    listener = lines(console)
+    listener = brief_progress(console)
     try:
         yield listener
     finally:
@@ -32,6 +32,6 @@ def progress(console: Console) -> Iterator[Listener]:
             listener.close()
 
 
-def lines(console: Console) -> Listener:
+def brief_progress(console: Console) -> Listener:
     """The listener for what is over in a moment: no picture of it."""
     return JsonProgress(console) if console.json else PlainProgress(console)
