@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.locks import SDIST, TARGET, ask, lock
+from tests.locks import SDIST, TARGET, ask, digest, lock
 from wheelhouse_builder.events import Event, Note
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.resolve import kept
@@ -81,3 +81,72 @@ def test_a_damaged_lock_is_resolved_again(tmp_path: Path, resolved: list[Target]
     assert lock_for(requirements, TARGET, options, upgrade=False) == RESULT
     assert len(resolved) == 2
     assert path.read_text() == RESULT.text
+
+
+# min-age, and a clock that is set
+
+NOW = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
+AGE = timedelta(days=3)
+
+
+def night(folder: Path, now: datetime, told: list[Event]) -> ResolveOptions:
+    return ResolveOptions(cache=folder / "cache", min_age=AGE, now=now, listener=told.append)
+
+
+@pytest.fixture
+def cut_offs(monkeypatch: pytest.MonkeyPatch) -> list[datetime | None]:
+    """The cut-off of each resolution; what is found was uploaded nine days ago, and has a name that lies about it."""
+    asked: list[datetime | None] = []
+    uploaded = f"{NOW - timedelta(days=9):%Y-%m-%dT%H:%M:%S.5Z}"
+    url = "https://host/newest upload: 2099-01-01/cffi-2.1.1.tar.gz"
+    found = lock(f'sdist = {{ url = "{url}", upload-time = {uploaded}, hashes = {{ sha256 = "{digest("a")}" }} }}')
+
+    def resolve(requirements: RequirementSet, target: Target, options: ResolveOptions) -> Lock:
+        asked.append(options.cut_off)
+        return found
+
+    monkeypatch.setattr(kept, "resolve", resolve)
+    return asked
+
+
+def test_by_a_clock_that_was_set_back_what_was_taken_stays_and_nothing_newer_comes(
+    tmp_path: Path, cut_offs: list[datetime | None]
+) -> None:
+    told: list[Event] = []
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW, told), upgrade=True)
+    assert told == []
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW - timedelta(days=2000), told), upgrade=True)
+    (note,) = told
+    assert isinstance(note, Note)
+    assert "from 2026-11-20 03:00 UTC" in note.text
+    taken = NOW - timedelta(days=9) + timedelta(seconds=0.5)
+    assert cut_offs == [NOW - AGE, taken + timedelta(seconds=1)]
+
+
+def test_a_clock_that_was_ahead_once_opens_nothing(tmp_path: Path, cut_offs: list[datetime | None]) -> None:
+    told: list[Event] = []
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW + timedelta(days=3650), told), upgrade=True)
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW, told), upgrade=True)
+    assert cut_offs[-1] == NOW - AGE
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# newest upload: soon\n", "# newest upload: 2026\n", "\xff", "lock-version = '1.0'\n"]
+)
+def test_a_kept_lock_that_tells_no_upload_time_is_not_asked(
+    tmp_path: Path, cut_offs: list[datetime | None], text: str
+) -> None:
+    told: list[Event] = []
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW, told), upgrade=True)
+    (path,) = (tmp_path / "cache" / "locks").iterdir()
+    path.write_text(text, encoding="latin-1")
+    lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW - timedelta(days=99), told), upgrade=True)
+    assert cut_offs[-1] == NOW - timedelta(days=99) - AGE
+
+
+def test_a_lock_with_an_upload_time_is_read_as_any(tmp_path: Path, cut_offs: list[datetime | None]) -> None:
+    told: list[Event] = []
+    first = lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW, told), upgrade=True)
+    assert lock_for(ask(tmp_path, "cffi"), TARGET, night(tmp_path, NOW, told), upgrade=False) == first
+    assert len(cut_offs) == 1

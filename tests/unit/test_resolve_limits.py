@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelhouse_builder.events import Event, Level, Note, RunPhase, once
 from wheelhouse_builder.requirements.model import RequirementSet
-from wheelhouse_builder.resolve.limits import constraint_lines, counting_from, hold_lines, idle_holds
+from wheelhouse_builder.resolve.limits import constraint_lines, hold_lines, idle_holds
 from wheelhouse_builder.resolve.log import notes_in, undated, yanked
 from wheelhouse_builder.resolve.uv import ResolveOptions
 
@@ -38,23 +37,6 @@ def test_a_hold_of_what_nothing_asks_for_is_told() -> None:
         "hold: nothing asks for cfi (did you mean cffi?)",
         "hold: nothing asks for lxml",
     ]
-
-
-@pytest.mark.parametrize(
-    ("earlier", "moment", "told"),
-    [
-        ([], NOW, False),
-        ([NOW - timedelta(days=1)], NOW, False),
-        ([NOW - timedelta(days=1), NOW + timedelta(seconds=30)], NOW + timedelta(seconds=30), False),
-        ([NOW + timedelta(days=365), NOW - timedelta(days=1)], NOW + timedelta(days=365), True),
-    ],
-)
-def test_min_age_never_counts_from_before_an_earlier_run(earlier: list[datetime], moment: datetime, told: bool) -> None:
-    counted, text = counting_from(NOW, earlier)
-    assert (counted, text is not None) == (moment, told)
-    if text:
-        assert "2026-11-29 03:00" in text
-        assert "2027-11-29 03:00" in text
 
 
 def test_the_cut_off_is_so_long_ago() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import WhbError
-from wheelhouse_builder.events import Note
+from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.files import write_atomically
 from wheelhouse_builder.resolve.lock import Lock, read_lock
 from wheelhouse_builder.resolve.uv import ResolveOptions, resolve
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.requirements.model import RequirementSet
     from wheelhouse_builder.target import Target
 
+_NEWEST = "# newest upload: "
 _INDEX_VARIABLE = re.compile(r"(UV|PIP)_\w*(INDEX|FIND_LINKS)\w*")
 
 
@@ -41,9 +43,42 @@ def lock_for(requirements: RequirementSet, target: Target, options: ResolveOptio
             day = datetime.fromtimestamp(kept.stat().st_mtime, UTC).date()
             options.listener(Note(text=f"{target}: resolved on {day}; --upgrade resolves again"))
             return lock
-    lock = resolve(requirements, target, options)
-    write_atomically(kept, lock.text.encode())
+    lock = resolve(requirements, target, _with_what_was_taken(kept, options))
+    newest = _newest_upload(lock) if options.min_age else None
+    write_atomically(kept, f"{_NEWEST}{newest.isoformat()}\n{lock.text}".encode() if newest else lock.text.encode())
     return lock
+
+
+def _with_what_was_taken(kept: Path, options: ResolveOptions) -> ResolveOptions:
+    """The options, with a cut-off that takes no file of the kept lock away: the clock may have been set back since.
+
+    Nothing younger comes in with them. By a clock that goes right they were old enough then, and are now.
+    """
+    newest = _noted_upload(kept) if options.cut_off else None
+    if newest is None or options.cut_off is None or newest < options.cut_off:
+        return options
+    text = (
+        f"what was taken last is from {newest:%Y-%m-%d %H:%M} UTC: by the clock of this machine that is too new for "
+        "min-age, or yet to come. It stays, and nothing newer is taken; is the clock right?"
+    )
+    options.listener(Note(text=text, level=Level.WARNING))
+    return replace(options, now=newest + timedelta(seconds=1) + options.min_age)
+
+
+def _newest_upload(lock: Lock) -> datetime | None:
+    files = [file for package in lock.pylock.packages for file in (*(package.wheels or ()), package.sdist)]
+    return max((file.upload_time for file in files if file and file.upload_time), default=None)
+
+
+def _noted_upload(kept: Path) -> datetime | None:
+    """The first line of the lock: what else is in it comes from the index, and may look like anything."""
+    try:
+        with kept.open(encoding="utf-8") as stream:
+            line = stream.readline().rstrip("\n")
+        told = line.removeprefix(_NEWEST)
+        return datetime.fromisoformat(told).astimezone(UTC) if told != line else None
+    except (OSError, ValueError):
+        return None
 
 
 def _path(requirements: RequirementSet, target: Target, options: ResolveOptions) -> Path:

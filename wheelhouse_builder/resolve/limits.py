@@ -1,11 +1,7 @@
-"""What the settings add to the requirements: `[constraints]`, what is on hold, and the moment that min-age counts from.
-
-Pure.
-"""
+"""What the settings add to the requirements: `[constraints]`, and what is on hold. Pure."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +13,9 @@ from wheelhouse_builder.settings.kinds import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from packaging.utils import NormalizedName
     from packaging.version import Version
-
-_SLACK = timedelta(minutes=5)  # by which a clock is put right in every-day life
 
 
 def constraint_lines(constraints: Mapping[str, str], origins: Mapping[str, str]) -> tuple[RequirementLine, ...]:
@@ -48,21 +41,6 @@ def idle_holds(hold: Iterable[str], offered: Collection[NormalizedName]) -> Iter
         if canonicalize_name(name) not in offered:
             hint = did_you_mean(canonicalize_name(name), sorted(offered))
             yield f"hold: nothing asks for {name}" + (f" ({hint})" if hint else "")
-
-
-def counting_from(now: datetime, earlier: Iterable[datetime]) -> tuple[datetime, str | None]:
-    """What `min-age` counts from, and what to say of it: never a time before an earlier run began.
-
-    A clock that was set back would else take versions away that were old enough before.
-    """
-    last = max(earlier, default=now)
-    if last <= now:
-        return now, None
-    told = (
-        f"the clock of this machine is at {now:%Y-%m-%d %H:%M} UTC, and an earlier run began at {last:%Y-%m-%d %H:%M}: "
-        "min-age counts from that; set the clock right, or, if it was wrong then, put .whb/history.sqlite aside"
-    )
-    return last, told if last - now > _SLACK else None
 
 
 def _line(text: str, file: str | None, key: str) -> RequirementLine:

@@ -11,7 +11,7 @@ from wheelhouse_builder.artifact import parse_wheel_name
 from wheelhouse_builder.builds import Builds
 from wheelhouse_builder.engines.cross.engine import CrossEngine
 from wheelhouse_builder.engines.ladder import Ladder
-from wheelhouse_builder.events import Level, Note, once
+from wheelhouse_builder.events import once
 from wheelhouse_builder.history.estimates import Estimates, Sample
 from wheelhouse_builder.history.known import KnownFailures
 from wheelhouse_builder.history.recording import Recording
@@ -22,7 +22,7 @@ from wheelhouse_builder.report.spans import Recorder
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
 from wheelhouse_builder.resolve.indexes import index_urls
-from wheelhouse_builder.resolve.limits import constraint_lines, counting_from
+from wheelhouse_builder.resolve.limits import constraint_lines
 from wheelhouse_builder.resolve.uv import ResolveOptions
 from wheelhouse_builder.schedule.limits import limit_of
 from wheelhouse_builder.sources.credentials import credentials_for
@@ -81,7 +81,7 @@ def assemble(
         cache=settings.cache,
         offline=settings.offline,
         min_age=settings.min_age,
-        now=_counting_from(history, started, recorder) if settings.min_age else None,
+        now=started,
         format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
         indexes=requirements,
         listener=once(recorder),
@@ -171,11 +171,3 @@ def _samples(history: History, builds: Iterable[Build]) -> Iterator[Sample]:
         if build.rung and name not in names:
             yield Sample(name=name, target=build.built_for, strategy=build.rung, seconds=build.seconds)
     yield from known
-
-
-def _counting_from(history: History, started: datetime, recorder: Recorder) -> datetime:
-    """What min-age counts from."""
-    moment, told = counting_from(started, [run.started for run in history.runs()])
-    if told:
-        recorder(Note(text=told, level=Level.WARNING))
-    return moment
