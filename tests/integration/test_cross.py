@@ -494,7 +494,7 @@ def test_a_hook_sees_nothing_of_whoever_runs_whb(built: Built, target: Target) -
     environment = built.probe(target)["environment"]
     compilers = {"CC", "CXX", "AR", "RANLIB", "LDSHARED", "LDCXXSHARED", "CFLAGS", "CXXFLAGS", "CONFIG_SITE"}
     caches = {"ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"}
-    libraries = {"PKG_CONFIG", "PKG_CONFIG_ALLOW_CROSS"}
+    libraries = {"PKG_CONFIG", "PKG_CONFIG_ALLOW_CROSS", "PKG_CONFIG_ALL_STATIC"}
     python = {"PYTHONPATH", "PYTHONHASHSEED", "PYTHONNOUSERSITE", "_PYPROJECT_HOOKS_BUILD_BACKEND"}
     described = {"_PYTHON_HOST_PLATFORM", "_PYTHON_SYSCONFIGDATA_NAME"} | ({"WHB_TARGET_MACHINE"} & environment.keys())
     parallel = {"MAKEFLAGS", "CMAKE_BUILD_PARALLEL_LEVEL"}

@@ -40,4 +40,5 @@ def write_pkg_config(bin_dir: Path, prefixes: Sequence[Path]) -> Mapping[str, st
     wrapper = bin_dir / "pkg-config"
     text = _WRAPPER.format(folders=shlex.quote(folders), pkgconf=shlex.quote(str(pkgconf_binary())))
     write_atomically(wrapper, text.encode(), mode=0o755)
-    return {"PKG_CONFIG": str(wrapper), "PKG_CONFIG_ALLOW_CROSS": "1"}  # the latter for Rust's pkg-config crate
+    crate = {"PKG_CONFIG_ALLOW_CROSS": "1", "PKG_CONFIG_ALL_STATIC": "1"}  # Rust's pkg-config crate asks for these
+    return {"PKG_CONFIG": str(wrapper), **crate}
