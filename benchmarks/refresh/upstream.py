@@ -4,59 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import socket
-import subprocess
-import tarfile
-import time
-import urllib.request
 import zipfile
 from typing import TYPE_CHECKING
+
+from tests.integration import web
+from tests.integration.projects import sdist, without_requirements
+from tests.integration.web import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 100000;
-    server {{
-        listen 127.0.0.1:{port};
-        root {folder}/root;
-        location /simple/ {{
-            index index.json;
-            types {{ application/vnd.pypi.simple.v1+json json; }}
-            add_header Cache-Control no-cache;
-        }}
+SITE = """\
+keepalive_requests 100000;
+server {{
+    listen 127.0.0.1:{port};
+    root {folder}/root;
+    location /simple/ {{
+        index index.json;
+        types {{ application/vnd.pypi.simple.v1+json json; }}
+        add_header Cache-Control no-cache;
     }}
 }}
 """
 UPLOADED = "2026-01-02T03:04:05Z"
-# A backend of a few lines in the source itself: a build of such a project has no requirements.
-BACKEND = """\
-import os, zipfile
-NAME, VERSION = {name!r}, {version!r}
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    wheel, info = f"{{NAME}}-{{VERSION}}-py3-none-any.whl", f"{{NAME}}-{{VERSION}}.dist-info"
-    with zipfile.ZipFile(os.path.join(folder, wheel), "w") as archive:
-        archive.writestr(f"{{NAME}}.py", "")
-        archive.writestr(f"{{info}}/METADATA", f"Metadata-Version: 2.2\\nName: {{NAME}}\\nVersion: {{VERSION}}\\n")
-        archive.writestr(f"{{info}}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr(f"{{info}}/RECORD", "")
-    return wheel
-"""
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 class Upstream:
@@ -104,37 +76,13 @@ class Upstream:
 
     def sdist(self, name: str, version: str) -> Path:
         """Write an sdist that builds in a moment."""
-        path = self._files / f"{name}-{version}.tar.gz"
-        members = {
-            "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
-            "pyproject.toml": PYPROJECT,
-            "backend.py": BACKEND.format(name=name, version=version),
-        }
-        with tarfile.open(path, "w:gz") as archive:
-            for member, text in members.items():
-                info = tarfile.TarInfo(f"{name}-{version}/{member}")
-                info.size, info.mtime = len(text.encode()), 1_700_000_000
-                archive.addfile(info, io.BytesIO(text.encode()))
-        return path
+        return sdist(self._files, name, without_requirements(name, version), version=version)
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """The URL of the index, while nginx serves it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=port), encoding="utf-8")
-    process = subprocess.Popen(["nginx", "-p", folder, "-c", config], stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/simple/"
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(url)
-                break
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    folder.chmod(0o755)  # a temporary one is for its owner alone, and nginx gives up the rights of root
+    port = free_port()
+    with web.serving("nginx", SITE.format(folder=folder, port=port), folder, port):
+        yield f"http://127.0.0.1:{port}/simple/"

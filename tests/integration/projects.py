@@ -31,6 +31,26 @@ static struct PyModuleDef module = {{PyModuleDef_HEAD_INIT, "{module}", 0, -1, m
 PyMODINIT_FUNC PyInit_{module}(void) {{ return PyModule_Create(&module); }}
 """
 
+# A backend in the source itself: a build by it has no requirements, and takes a moment.
+BACKEND = """\
+import os, zipfile
+NAME, VERSION = {name!r}, {version!r}
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    wheel, info = f"{{NAME}}-{{VERSION}}-py3-none-any.whl", f"{{NAME}}-{{VERSION}}.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, wheel), "w") as archive:
+        archive.writestr(f"{{NAME}}.py", "")
+        archive.writestr(f"{{info}}/METADATA", f"Metadata-Version: 2.2\\nName: {{NAME}}\\nVersion: {{VERSION}}\\n")
+        archive.writestr(f"{{info}}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(f"{{info}}/RECORD", "")
+    return wheel
+"""
+
+
+def without_requirements(name: str, version: str = "1.0") -> dict[str, str]:
+    """The files of a pure project that brings its own backend; its name has no dash."""
+    pyproject = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    return {"pyproject.toml": pyproject, "backend.py": BACKEND.format(name=name, version=version)}
+
 
 def c_extension(name: str, *, includes: str = "", body: str = "return PyLong_FromLong(42);") -> dict[str, str]:
     """The files of a project with one C extension."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.integration.projects import sdist
+from tests.integration.projects import sdist, without_requirements
 from tests.integration.serve import wait_until
 from tests.integration.web import Files, serving_files
 from tests.wheels import make_wheel
@@ -37,20 +37,7 @@ min-age = "3 days"
 [verify]
 engine = "off"
 """
-# A backend in the source itself: such a build has no requirements.
-BACKEND = """\
-import os, zipfile
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    name, info = "demo-{version}-py3-none-any.whl", "demo-{version}.dist-info"
-    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("demo.py", "")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.2\\nName: demo\\nVersion: {version}\\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    return name
-"""
 BROKEN = "def build_wheel(*arguments): raise SystemExit('fatal error: no.h: No such file or directory')\n"
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(days=30)
 
@@ -100,8 +87,10 @@ class Nights:
     def wheel(self, name: str, version: str, tag: str = "py3-none-any") -> Path:
         return make_wheel(self.site / "files", name=name, version=version, tag=tag)
 
-    def source(self, version: str, backend: str = BACKEND) -> Path:
-        files = {"pyproject.toml": PYPROJECT, "backend.py": backend.replace("{version}", version)}
+    def source(self, version: str, backend: str = "") -> Path:
+        files = without_requirements("demo", version)
+        if backend:
+            files["backend.py"] = backend
         return sdist(self.site / "files", "demo", files, version=version)
 
     def offer(self, name: str, *files: File) -> None:
@@ -231,8 +220,8 @@ def test_a_file_without_an_upload_time_is_never_old_enough(nights: Nights) -> No
 
 def test_build_requirements_are_old_enough_too(nights: Nights) -> None:
     nights.ask("demo")
-    needs = PYPROJECT.replace("requires = []", 'requires = ["helper"]')
-    files = {"pyproject.toml": needs, "backend.py": BACKEND.replace("{version}", "1.0")}
+    files = without_requirements("demo")
+    files["pyproject.toml"] = files["pyproject.toml"].replace("requires = []", 'requires = ["helper"]')
     nights.offer("demo", File(sdist(nights.site / "files", "demo", files)))
     nights.offer("helper", File(nights.wheel("helper", "1.0"), NOW - timedelta(days=1)))
     nights.refresh(1)
