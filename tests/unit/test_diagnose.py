@@ -27,6 +27,7 @@ from wheelhouse_builder.diagnose.diagnosis import Diagnosis, LogLine, diagnose
 from wheelhouse_builder.diagnose.rules import LiesIn, Rule, failure_classes, rules
 from wheelhouse_builder.diagnose.search import last_hit, lines_before, pieces
 from wheelhouse_builder.errors import PASSING_KINDS
+from wheelhouse_builder.recipes.store import library_names
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.verify.symbols import MUSL_FLOORS, musl_exports
 
@@ -210,6 +211,7 @@ def test_missing_header_names_its_library(header: str, library: str) -> None:
     diagnosis = read(f"src/x.c:7:10: fatal error: '{header}' file not found\n")
     assert header in diagnosis.cause
     assert f"needs {library}" in diagnosis.remedy
+    assert ("--fix" in diagnosis.remedy) == (library in library_names())
     assert diagnosis.library in (library, "")
 
 

@@ -18,6 +18,7 @@ from wheelhouse_builder.diagnose.search import (
     pieces,
     text_of,
 )
+from wheelhouse_builder.recipes.store import library_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ _LIKE_AN_ERROR = re.compile(
     r"(?i)\b(?:errors?|fatal|fail(?:ed|ure|s)?|exception|traceback|abort(?:ed|ing)?|killed|panic(?:ked)?|cannot"
     r"|could not|unable|undefined|not found|no such|denied|unsupported)\b|\w(?:Error|Exception)\b"
 )
+_HAS_RECIPE = "; there is a recipe, and `--fix` adds it"
 _NOT_KNOWN = "why is not known: no rule fits what the build said"
 _NOT_KNOWN_REMEDY = (
     "the last lines that look like errors are shown, and the log has all that the build said; another version of the"
@@ -118,7 +120,7 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
         rule=rule.id,
         kind=rule.kind,
         cause=rule.cause.format_map(names),
-        remedy=rule.remedy.format_map(names),
+        remedy=rule.remedy.format_map(names) + (_HAS_RECIPE if library in library_names() else ""),
         thread=rule.thread,
         everywhere=rule.everywhere,
         library=library,
