@@ -21,8 +21,8 @@ from wheelhouse_builder.project.workspace import with_members
 from wheelhouse_builder.report.spans import Recorder
 from wheelhouse_builder.requirements.format_control import FormatControl
 from wheelhouse_builder.requirements.read import read_requirements
+from wheelhouse_builder.resolve.constraints import constraint_lines
 from wheelhouse_builder.resolve.indexes import index_urls
-from wheelhouse_builder.resolve.limits import constraint_lines
 from wheelhouse_builder.resolve.uv import ResolveOptions
 from wheelhouse_builder.schedule.limits import limit_of
 from wheelhouse_builder.sources.credentials import credentials_for

@@ -14,8 +14,8 @@ from packaging.version import Version
 from wheelhouse_builder.engines.cross.interpreter import find_python
 from wheelhouse_builder.events import Level, Note, RunPhase
 from wheelhouse_builder.redact import redact
+from wheelhouse_builder.resolve.constraints import hold_lines, idle_holds
 from wheelhouse_builder.resolve.kept import lock_for
-from wheelhouse_builder.resolve.limits import hold_lines, idle_holds
 from wheelhouse_builder.resolve.selection import select
 from wheelhouse_builder.resolve.uv import yank_reason
 from wheelhouse_builder.resolve.withdrawn import lock_without

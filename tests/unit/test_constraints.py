@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from wheelhouse_builder.events import Event, Level, Note, RunPhase, once
 from wheelhouse_builder.requirements.model import RequirementSet
-from wheelhouse_builder.resolve.limits import constraint_lines, hold_lines, idle_holds
+from wheelhouse_builder.resolve.constraints import constraint_lines, hold_lines, idle_holds
 from wheelhouse_builder.resolve.log import notes_in, undated, yanked
 from wheelhouse_builder.resolve.uv import ResolveOptions
 
