@@ -103,7 +103,6 @@ def test_an_attempt_comes_back_as_it_went_in(history: History) -> None:
     history.add(plain)
     assert history.attempts() == (plain, FAILED)
     assert history.attempts(name=FAILED.name) == history.attempts(job=FAILED.job) == (FAILED,)
-    assert history.attempts(limit=1) == (plain,)
     assert history.logs() == {"cffi.log.zst"}
 
 
@@ -127,7 +126,6 @@ def test_a_run_without_rows_is_nothing_to_compare_with(history: History) -> None
     failed = history.end_run(dataclasses.replace(RUN, outcome=RunOutcome.FAILED, message="the index is down"))
     assert history.last_run() == (good, (ROW,))
     assert history.runs() == (failed, good)
-    assert history.runs(limit=1) == (failed,)
 
 
 def test_without_a_file_there_is_nothing_and_none_is_made(history: History, told: Told) -> None:

@@ -70,13 +70,11 @@ class History:
         """Note an attempt."""
         self._file.write(lambda connection: connection.execute(_ADD_ATTEMPT, _dump(attempt)), None)
 
-    def attempts(
-        self, *, name: NormalizedName | None = None, job: str | None = None, limit: int | None = None
-    ) -> tuple[Attempt, ...]:
+    def attempts(self, *, name: NormalizedName | None = None, job: str | None = None) -> tuple[Attempt, ...]:
         """The attempts for a package or a job, newest first."""
         query = """SELECT * FROM attempts WHERE (:name IS NULL OR name = :name) AND (:job IS NULL OR job = :job)
-            ORDER BY id DESC LIMIT :limit"""
-        values = {"name": name, "job": job, "limit": -1 if limit is None else limit}
+            ORDER BY id DESC"""
+        values = {"name": name, "job": job}
         return self._file.read(lambda connection: tuple(map(_attempt, connection.execute(query, values))), ())
 
     def samples(self) -> tuple[Sample, ...]:
@@ -155,11 +153,10 @@ class History:
 
         return self._file.read(read, None)
 
-    def runs(self, limit: int | None = None) -> tuple[RunRecord, ...]:
+    def runs(self) -> tuple[RunRecord, ...]:
         """Every run, also those that failed, newest first."""
-        query = "SELECT * FROM runs ORDER BY number DESC LIMIT ?"
-        values = (-1 if limit is None else limit,)
-        return self._file.read(lambda connection: tuple(map(_run, connection.execute(query, values))), ())
+        query = "SELECT * FROM runs ORDER BY number DESC"
+        return self._file.read(lambda connection: tuple(map(_run, connection.execute(query))), ())
 
     def since(self) -> datetime | None:
         """The earliest start of the runs that are remembered, if older ones were forgotten."""
