@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,6 +175,27 @@ def test_attempts_end(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"503 \(5 attempts\)"):
         Downloads(tmp_path, client=client, pause=pauses.append).fetch(sdist())
     assert pauses == [0.5, 1, 2, 4]
+
+
+class Slow(httpx.SyncByteStream):
+    """A body that comes in pieces of this size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (CONTENT[start : start + self.size] for start in range(0, len(CONTENT), self.size))
+
+
+@pytest.mark.parametrize(("size", "drips"), [(1, True), (1 << 16, False)])
+def test_a_server_that_drips_is_asked_again_where_it_stopped(tmp_path: Path, size: int, *, drips: bool) -> None:
+    """By a clock that is twenty seconds later at each look."""
+    server = Server(lambda request: httpx.Response(200, stream=Slow(size), headers={"ETag": '"1"'}), rest)
+    clock = itertools.count(0, 20)
+    client = httpx.Client(transport=httpx.MockTransport(server))
+    path = Downloads(tmp_path, client=client, pause=lambda _: None, clock=lambda: next(clock)).fetch(sdist())
+    assert path.read_bytes() == CONTENT
+    assert [request.headers.get("Range") for request in server.requests] == [None, *["bytes=3-"] * drips]
 
 
 def test_offline_needs_the_cache(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.5
+_PATIENCE_SECONDS, _LEAST_BYTES = 60.0, 60 << 10  # as curl's --speed-time and --speed-limit: what drips is begun anew
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 527})  # pip's list, and what says "later"
 
 
@@ -53,6 +54,7 @@ class Downloads:
     credentials: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     client: httpx.Client | None = None
     pause: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     _made: list[httpx.Client] = field(default_factory=list, repr=False, compare=False)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -149,13 +151,24 @@ class Downloads:
                     part.restart()
                 _check_status(response, file)
                 part.remember(response.headers.get("etag") or response.headers.get("last-modified") or "")
-                self._copy(response.iter_raw(), part, file)  # as they come: what is received is kept
+                self._copy(self._flowing(response.iter_raw()), part, file)  # as they come: what is received is kept
         except httpx.InvalidURL as error:
             raise DownloadError(f"cannot fetch {redact(file.url)}: {error}") from None
         except httpx.RequestError as error:
             raise _TransientError(redact(str(error)) or type(error).__name__) from None
         if file.size is not None and part.size < file.size:
             raise _TransientError(f"the connection ended after {part.size} of {file.size} bytes")
+
+    def _flowing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same, as long as it is more than drops: a server that sends one now and then holds up no run."""
+        since, came = self.clock(), 0
+        for chunk in chunks:
+            yield chunk
+            came += len(chunk)
+            if (now := self.clock()) - since >= _PATIENCE_SECONDS:
+                if came < _LEAST_BYTES:
+                    raise _TransientError(f"only {came} bytes came in {now - since:.0f} s")
+                since, came = now, 0
 
     def _copy(self, chunks: Iterator[bytes], part: PartFile, file: RemoteFile) -> None:
         for chunk in chunks:
