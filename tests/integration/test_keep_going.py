@@ -85,8 +85,8 @@ def test_what_hangs_is_ended_with_all_that_it_started(whb: Whb, tmp_path: Path) 
     hung = sdist(tmp_path, "hung", with_setup("hung", "os.system('sleep 600 & sleep 600')"))
     rows, events = run(whb, "build", hung, cwd=tmp_path, code=1, WHB_JOB_TIMEOUT="4 s")
     assert rows["hung"]["kind"] == "time-out"
-    assert rows["hung"]["message"].endswith("took too long: its limit is 4 s, by the setting job-timeout")
-    assert "limit" in rows["hung"]["hint"]
+    assert "took too long: its limit is 4 s, by the setting job-timeout" in rows["hung"]["message"]
+    assert "job-timeout" in rows["hung"]["hint"]
     assert not [event for event in events if event["event"] == "job-retried"]
     assert running_builds(whb) == []
 

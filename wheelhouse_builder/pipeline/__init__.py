@@ -181,12 +181,6 @@ class Pipeline:
         keys = self._keys(rung, job.source, job.target)
         course.inputs = made_of(job.source, rung.fingerprints[0])  # which way it goes is not known before its end
 
-        def settled(build_lock: str) -> None:
-            course.key = build_key("|".join(sorted(keys)), build_lock)
-            course.inputs = made_of(job.source, rung.fingerprints[0], build_lock)
-            if self.known:
-                self.known.require_unknown(course.key, self.limit(job.source.name, engine.strategy).seconds)
-
         tree, epoch = self._source(job, place, phase)
         finishing = Finishing(
             engine=engine,
@@ -207,7 +201,7 @@ class Pipeline:
             build_lock=self._lock(keys),
             siblings=self._siblings(job, engine),
             phase=phase,
-            settled=settled,
+            settled=self._settling(job, rung, keys, course),
         )
         raw = engine.build(work)
         course.inputs = made_of(job.source, raw.fingerprint, raw.build_lock)
@@ -227,6 +221,17 @@ class Pipeline:
         path = self.builds.path(build)
         assert path is not None
         return build, path
+
+    def _settling(self, job: Job, rung: Rung, keys: tuple[str, ...], course: Course) -> Callable[[str], None]:
+        """`Work.settled`: with the build requirements the attempt has its key, by which it may be known to fail."""
+
+        def settled(build_lock: str) -> None:
+            course.key = build_key("|".join(sorted(keys)), build_lock)
+            course.inputs = made_of(job.source, rung.fingerprints[0], build_lock)
+            if self.known:
+                self.known.require_unknown(course.key, self.limit(job.source.name, rung.engine.strategy).seconds)
+
+        return settled
 
     def _siblings(self, job: Job, engine: Engine) -> dict[Target, str | None]:
         """The later targets of the source that the engine can build for, each with its build requirements."""
