@@ -52,13 +52,13 @@ MODULES = {
 
 
 @cache
-def tree_of(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
-
-
-def imports_of(module: str) -> Iterator[str]:
+def imports_of(module: str) -> frozenset[str]:
     """All that a module imports, also in a function or for its types only: they too are knowledge of another room."""
-    for node in ast.walk(tree_of(module)):
+    return frozenset(_imports(module, ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+
+
+def _imports(module: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
