@@ -13,6 +13,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.houses import copy_of
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.index.packing import zstd
@@ -349,14 +350,12 @@ def test_a_generation_is_published_whole_or_not_at_all(
 ) -> None:
     """Die at each effect in turn: clients see the old state or the new, and the next run makes it good."""
 
-    def prepared(name: str) -> tuple[Wheelhouse, list[str]]:
-        house = Wheelhouse(tmp_path / name)
-        with house.lock():
-            files = [add(house, tmp_path, "one")]
-            if not first:
-                publish(house, {ARM: files}, now=FIRST)
-            files.append(add(house, tmp_path, "two"))
-        return house, files
+    made = house
+    with made.lock():
+        files = [add(made, tmp_path, "one")]
+        if not first:
+            publish(made, {ARM: files}, now=FIRST)
+        files.append(add(made, tmp_path, "two"))
 
     def outcome(house: Wheelhouse) -> tuple[list[str] | None, str | None]:
         if not (house.root / "simple").exists():
@@ -365,7 +364,7 @@ def test_a_generation_is_published_whole_or_not_at_all(
         return listed(house), lock.read_text() if lock.exists() else None
 
     dying = Dying(monkeypatch)
-    house, files = prepared("whole")
+    house = copy_of(made, tmp_path / "whole")
     before = outcome(house)
     with house.lock():
         dying.count = 0
@@ -376,7 +375,7 @@ def test_a_generation_is_published_whole_or_not_at_all(
     assert before != after
     states = set()
     for number in range(1, effects + 1):
-        house, files = prepared(f"dying-{number}")
+        house = copy_of(made, tmp_path / f"dying-{number}")
         with house.lock():
             dying.count, dying.at = 0, number
             with pytest.raises(KeyboardInterrupt):

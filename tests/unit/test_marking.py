@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from packaging.utils import canonicalize_name
 
+from tests.houses import copy_of
 from tests.unit.test_generations import ARM, FIRST, add, tree
 from tests.wheels import make_wheel
 from wheelhouse_builder.cli import main
@@ -29,17 +29,22 @@ ONE = canonicalize_name("one")
 QUARANTINED = Mark(status=Status.QUARANTINED, reason="malware")
 
 
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
     """`one` and `two`, published, with a lock that names both."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    house = Wheelhouse(tmp_path / "wheelhouse")
+    folder = tmp_path_factory.mktemp("made")
+    house = Wheelhouse(folder / "wheelhouse")
     with house.lock():
-        files = [add(house, tmp_path, name) for name in ("one", "two")]
+        files = [add(house, folder, name) for name in ("one", "two")]
         publish(house, {ARM: files}, now=FIRST)
     return house
+
+
+@pytest.fixture
+def house(made: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return copy_of(made, tmp_path / "wheelhouse")
 
 
 def page(house: Wheelhouse, name: str = "one") -> dict[str, object]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.houses import copy_of
 from tests.unit.test_generations import ARM, FIRST, LATER, Dying, add, listed, tree
 from wheelhouse_builder.cli import main
 from wheelhouse_builder.errors import DamagedError, UsageError
@@ -41,23 +42,24 @@ if TYPE_CHECKING:
 ONE, V1 = canonicalize_name("one"), Version("1.0")
 
 
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
     """Two generations: the first with `one`, the second with `two` too and a lock."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return make(tmp_path, "wheelhouse")
-
-
-def make(tmp_path: Path, name: str) -> Wheelhouse:
-    house = Wheelhouse(tmp_path / name)
+    folder = tmp_path_factory.mktemp("made")
+    house = Wheelhouse(folder / "wheelhouse")
     with house.lock():
-        one = add(house, tmp_path, "one")
+        one = add(house, folder, "one")
         publish(house, {}, now=FIRST)
-        two = add(house, tmp_path, "two")
+        two = add(house, folder, "two")
         publish(house, {ARM: [one, two]}, now=FIRST)
     return house
+
+
+@pytest.fixture
+def house(made: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return copy_of(made, tmp_path / "wheelhouse")
 
 
 def numbers(house: Wheelhouse) -> list[int]:
@@ -347,6 +349,13 @@ def all_whole(house: Wheelhouse) -> None:
 def test_dying_at_any_effect_leaves_the_old_state_or_the_new(
     house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
+    if action == "gc":
+        with house.lock():
+            add(house, tmp_path, "more")
+            publish(house, {}, now=FIRST)
+            spare(house, tmp_path)
+    made = house
+
     def act(house: Wheelhouse) -> None:
         if action == "roll back":
             roll_back(house, 1)
@@ -357,17 +366,8 @@ def test_dying_at_any_effect_leaves_the_old_state_or_the_new(
         else:
             remove(house, find_garbage(house, keep=1, grace=timedelta()))
 
-    def prepared(name: str) -> Wheelhouse:
-        house = make(tmp_path, name)
-        if action == "gc":
-            with house.lock():
-                add(house, tmp_path, "more")
-                publish(house, {}, now=FIRST)
-                spare(house, tmp_path)
-        return house
-
     dying = Dying(monkeypatch)
-    house = prepared("whole")
+    house = copy_of(made, tmp_path / "whole")
     before = tree(house.root / "simple")
     with house.lock():
         dying.count = 0
@@ -376,7 +376,7 @@ def test_dying_at_any_effect_leaves_the_old_state_or_the_new(
     after, wanted = tree(house.root / "simple"), tree(house.root)
     assert effects >= 2
     for number in range(1, effects + 1):
-        house = prepared(f"dying-{number}")
+        house = copy_of(made, tmp_path / f"dying-{number}")
         with house.lock():
             dying.count, dying.at = 0, number
             with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.asgi import ask, get
-from tests.houses import add, house_with, publish_all
+from tests.houses import add, copy_of, house_with, publish_all
 from wheelhouse_builder.index.model import Mark, Status
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.snapshot import Snapshots
@@ -32,15 +32,16 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Wheelhouse:
-    return house_with(tmp_path / "wheelhouse", "demo")
-
-
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
-    """The same, for tests that change nothing."""
+    """For tests that change nothing."""
     return house_with(tmp_path_factory.mktemp("files") / "wheelhouse", "demo")
+
+
+@pytest.fixture
+def house(still: Wheelhouse, tmp_path: Path) -> Wheelhouse:
+    """The same, to be changed."""
+    return copy_of(still, tmp_path / "wheelhouse")
 
 
 def serve(house: Wheelhouse) -> ASGIApp:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.asgi import ask, get
-from tests.houses import add, house_with, publish_all
+from tests.houses import add, copy_of, house_with, publish_all
 from wheelhouse_builder.server.app import make_app
 from wheelhouse_builder.server.snapshot import Snapshots
 from wheelhouse_builder.wheelhouse.generations import current
@@ -31,9 +31,14 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
+    return house_with(tmp_path_factory.mktemp("made") / "wheelhouse", "demo", "other")
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Wheelhouse:
-    return house_with(tmp_path / "wheelhouse", "demo", "other")
+def house(made: Wheelhouse, tmp_path: Path) -> Wheelhouse:
+    return copy_of(made, tmp_path / "wheelhouse")
 
 
 def with_log(house: Wheelhouse, wheel: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.houses import add, house_with, publish_all
+from tests.houses import add, copy_of, house_with, publish_all
 from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.server.documents import read_document
 from wheelhouse_builder.server.negotiation import Coding
@@ -30,9 +30,14 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
+    return house_with(tmp_path_factory.mktemp("made") / "wheelhouse", "one", "two")
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Wheelhouse:
-    return house_with(tmp_path / "wheelhouse", "one", "two")
+def house(made: Wheelhouse, tmp_path: Path) -> Wheelhouse:
+    return copy_of(made, tmp_path / "wheelhouse")
 
 
 def now(house: Wheelhouse) -> Generation:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.houses import copy_of
 from tests.wheels import make_wheel
 from wheelhouse_builder.errors import UsageError
 from wheelhouse_builder.server.upstream import Upstream, require_safe
@@ -39,11 +40,17 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
     return house
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
+    folder = tmp_path_factory.mktemp("made")
+    house = Wheelhouse(folder / "wheelhouse")
+    publish_wheel(house, folder, "ours")
+    return house
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Wheelhouse:
-    made = Wheelhouse(tmp_path / "wheelhouse")
-    publish_wheel(made, tmp_path, "ours")
-    return made
+def house(made: Wheelhouse, tmp_path: Path) -> Wheelhouse:
+    return copy_of(made, tmp_path / "wheelhouse")
 
 
 def test_an_unknown_project_is_upstream(house: Wheelhouse) -> None:
