@@ -88,18 +88,21 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         FolderStore(tmp_path).put("a/b", DATA, PAGE, sha256=DIGEST)
 
 
+@pytest.fixture(scope="module")
+def bucket() -> S3Store:
+    """To make a client takes longer than all that is asked of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_REGION", "eu-west-1")
+        return S3Store("bucket", "wheels", workers=1, environ={})
+
+
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3Store, Stubber]]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    store = S3Store("bucket", "wheels", workers=1, environ={})
-    client: Any = store._client
+def s3(bucket: S3Store) -> Iterator[tuple[S3Store, Stubber]]:
+    client: Any = bucket._client
     with Stubber(client) as stub:
-        yield store, stub
+        yield bucket, stub
         stub.assert_no_pending_responses()
 
 

@@ -12,6 +12,7 @@ TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT | st.dates(min_value=date(1, 1, 1)),
     lambda values: st.lists(values) | st.dictionaries(TEXT, values),
+    max_leaves=20,
 )
 
 

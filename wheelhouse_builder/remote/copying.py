@@ -227,9 +227,10 @@ def _in_threads(copying: Copying, do: Callable[[T], R], work: Iterable[T], tick:
     """The results in order. The first error, or Ctrl-C, ends the batch that is under way and starts no other."""
     waiting = iter(work)
     with ThreadPoolExecutor(copying.workers) as pool:
+        each = pool.map if copying.workers > 1 else map
         while batch := list(islice(waiting, _BATCH)):
             copying.canceller.check()
-            for result in pool.map(_unless_cancelled(copying.canceller, do), batch):
+            for result in each(_unless_cancelled(copying.canceller, do), batch):
                 tick()
                 yield result
 
