@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.files import sha256_of
+from wheelhouse_builder.files import settle, sha256_of
 from wheelhouse_builder.job_log import shown
 from wheelhouse_builder.strategy import Strategy
 
@@ -121,4 +121,4 @@ class Builds:
             (folder / _RECORD).write_text(json.dumps(asdict(build), indent=1), encoding="utf-8")
             if final.exists():
                 final.rename(Path(scratch) / "old")
-            folder.rename(final)
+            settle(folder, final)

@@ -53,6 +53,26 @@ def _zip_damage() -> tuple[type[Exception], ...]:
     return zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error, OSError
 
 
+def settle(made: Path, final: Path) -> None:
+    """Give a finished folder its name, once all in it is on the disk: after a power cut the name stands for the whole.
+
+    Raises `OSError`, also where the name is taken.
+    """
+    for path in (made, *made.rglob("*")):
+        if not path.is_symlink():
+            _flush(path)
+    made.rename(final)
+    _flush(final.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that readers see the old content or the new, never a part."""
     import tempfile  # noqa: PLC0415 - as above
@@ -62,6 +82,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())  # else a power cut may leave the name without the content
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from wheelhouse_builder.errors import JobError
-from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, sha256_of, write_atomically
+from wheelhouse_builder.files import CHUNK_BYTES, raise_disk_error, settle, sha256_of, write_atomically
 
 
 def test_the_digest_is_over_the_whole_file(tmp_path: Path) -> None:
@@ -25,6 +26,23 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new content"
     assert path.stat().st_mode & 0o777 == 0o755
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_gets_its_name_once_all_in_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, final = tmp_path / "made", tmp_path / "final"
+    (made / "lib").mkdir(parents=True)
+    (made / "lib/a.so").write_bytes(b"a")
+    (made / "link").symlink_to("nowhere")
+    flushed: list[str] = []
+
+    def flush(handle: int) -> None:
+        flushed.append(f"{Path(f'/proc/self/fd/{handle}').readlink().relative_to(tmp_path)} {final.exists()}")
+
+    monkeypatch.setattr(os, "fsync", flush)
+    settle(made, final)
+    assert sorted(flushed[:-1]) == ["made False", "made/lib False", "made/lib/a.so False"]
+    assert flushed[-1] == ". True"
+    assert (final / "lib/a.so").read_bytes() == b"a"
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from wheelhouse_builder.elf import read_elf
 from wheelhouse_builder.engines.container.mounts import Mount
 from wheelhouse_builder.engines.cross.rust import Elsewhere, cargo_zigbuild, rust_environment
 from wheelhouse_builder.engines.cross.zig import ensure_zig, wrappers_text, zig_caches, zig_version
-from wheelhouse_builder.files import raise_disk_error
+from wheelhouse_builder.files import raise_disk_error, settle
 from wheelhouse_builder.process import base_environment, run
 from wheelhouse_builder.target import Arch
 
@@ -205,7 +205,7 @@ def _copy(files: Mapping[str, Path], folder: Path) -> None:
         for program in (made / "bin").iterdir():
             _use_own_libraries(program, folder / "lib")
         try:
-            made.rename(folder)
+            settle(made, folder)
         except OSError:
             if not folder.exists():  # else another process made it meanwhile
                 raise

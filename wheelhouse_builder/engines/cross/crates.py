@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from wheelhouse_builder.errors import DownloadError, JobError, UsageError
-from wheelhouse_builder.files import sha256_of, write_atomically
+from wheelhouse_builder.files import settle, sha256_of, write_atomically
 from wheelhouse_builder.process import Canceller, base_environment, run
 from wheelhouse_builder.sources.archives import unpack_sdist
 from wheelhouse_builder.toml import toml_value
@@ -59,7 +59,7 @@ def fetch_crate(
                 log=log,
             )
         try:
-            unpack_sdist(archive, Path(scratch) / "unpacked").rename(unpacked)
+            settle(unpack_sdist(archive, Path(scratch) / "unpacked"), unpacked)
         except OSError:
             if not unpacked.is_dir():  # another process was first
                 raise

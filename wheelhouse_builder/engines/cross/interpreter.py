@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.files import settle
 from wheelhouse_builder.process import base_environment, run
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _describe(
         made.library.mkdir(parents=True)
         (made.library / f"{target.sysconfigdata_name}.py").write_text(_sysconfigdata(described, numbers))
         try:
-            made.prefix.rename(described.prefix)
+            settle(made.prefix, described.prefix)
         except OSError:
             if not described.prefix.is_dir():  # else another job was first
                 raise

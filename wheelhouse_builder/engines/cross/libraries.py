@@ -22,6 +22,7 @@ from wheelhouse_builder.engines.cross.crates import fetch_crate
 from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import find_rust
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.files import settle
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 from wheelhouse_builder.recipes.model import BuildSystem, LibraryRecipe, UrlSource
@@ -107,7 +108,7 @@ def build_library(
         _unpack(build, cache, offline=offline)
         _BUILDERS[recipe.build_system](build)
         _check(build)
-        _keep_what_serves(build.stage / "usr").rename(prefix)
+        settle(_keep_what_serves(build.stage / "usr"), prefix)
         shutil.rmtree(work)
     return prefix
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Listener, Note
-from wheelhouse_builder.files import write_atomically
+from wheelhouse_builder.files import settle, write_atomically
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 from wheelhouse_builder.target import Arch
@@ -222,7 +222,7 @@ def _build_std(rust: Rust, arch: Arch, *, log: Path, canceller: Canceller) -> No
                 link.symlink_to(entry)
         folder = _std_folder(own, arch)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        built.rename(folder)
+        settle(built, folder)
 
 
 def _vendored(rust: Rust) -> list[str]:

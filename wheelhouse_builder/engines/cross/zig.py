@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.errors import MachineError
-from wheelhouse_builder.files import write_atomically
+from wheelhouse_builder.files import settle, write_atomically
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.process import Canceller, base_environment, run
 
@@ -160,7 +160,7 @@ def keep_zig(cache: Path, canceller: Canceller) -> None:
     with locked(kept.with_name(f"{kept.name}.lock"), canceller):
         if not kept.exists():
             with TemporaryDirectory(dir=kept.parent, prefix="ziglang-") as scratch:
-                shutil.copytree(zig_binary().parent, Path(scratch, kept.name)).rename(kept)
+                settle(shutil.copytree(zig_binary().parent, Path(scratch, kept.name)), kept)
 
 
 def _kept(cache: Path) -> Path:
