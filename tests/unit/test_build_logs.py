@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -26,8 +25,7 @@ WHEEL = "demo-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
+def house(tmp_path: Path) -> Wheelhouse:
     return Wheelhouse(tmp_path / "wheelhouse")
 
 

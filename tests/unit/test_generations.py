@@ -47,8 +47,7 @@ COPIES = ("", ".gz", ".zst")
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheelhouse:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
+def house(tmp_path: Path) -> Wheelhouse:
     return Wheelhouse(tmp_path / "wheelhouse")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import sys
 from typing import TYPE_CHECKING, Any
@@ -95,7 +94,6 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(folder=tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(assembly, "CrossEngine", lambda **settings: made.engine)
     monkeypatch.setattr(steps, "sandbox", lambda: Sandbox(prefix=("unshare", "--net"), files=("sh", "sandbox.sh")))
     monkeypatch.setattr(finishing, "repair", repair_nothing)

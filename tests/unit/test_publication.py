@@ -8,7 +8,6 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -185,12 +184,7 @@ class Life(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-@pytest.fixture
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
-
-
-TestLife = pytest.mark.usefixtures("no_fsync")(Life.TestCase)
+TestLife = Life.TestCase
 Life.TestCase.settings = settings(
     max_examples=MANY, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )

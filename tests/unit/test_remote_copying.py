@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -61,18 +60,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder = tmp_path_factory.mktemp("remote")
     house, generations, log = Wheelhouse(folder / "wheelhouse"), [], folder / "log.gz"
     log.write_bytes(gzip.compress(b"built"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
-        steps = [{"one": "1.0"}, {"one": "2.0", "two": "1.0"}, {"two": "1.1"}]
-        for number, step in enumerate(steps):
-            with house.lock():
-                for name, version in step.items():
-                    wheel = make_wheel(folder, name=name, version=version)
-                    stored = house.admit(wheel, record_of(wheel, origin="built"), log=None if number else log)
-                selections = {TARGET: [stored.filename]} if number == 1 else {}
-                generation = publish(house, selections, now=FIRST + timedelta(days=number))
-            assert generation is not None
-            generations.append(generation)
+    steps = [{"one": "1.0"}, {"one": "2.0", "two": "1.0"}, {"two": "1.1"}]
+    for number, step in enumerate(steps):
+        with house.lock():
+            for name, version in step.items():
+                wheel = make_wheel(folder, name=name, version=version)
+                stored = house.admit(wheel, record_of(wheel, origin="built"), log=None if number else log)
+            selections = {TARGET: [stored.filename]} if number == 1 else {}
+            generation = publish(house, selections, now=FIRST + timedelta(days=number))
+        assert generation is not None
+        generations.append(generation)
     return Published(house.root, tuple(generations))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -258,8 +257,7 @@ def test_wrappers_stand_around_in_order(house: Wheelhouse) -> None:
     assert seen == ["outer", "inner"]
 
 
-def test_while_it_runs_it_takes_up_what_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
+def test_while_it_runs_it_takes_up_what_is_published(tmp_path: Path) -> None:
     house = house_with(tmp_path / "wheelhouse", "one")
     app = make_app(Snapshots(house), poll_seconds=0.001)
 
@@ -288,8 +286,7 @@ def test_while_it_runs_it_takes_up_what_is_published(tmp_path: Path, monkeypatch
     assert asyncio.run(run()) == ["1", "2"]
 
 
-def test_a_request_ends_on_the_snapshot_that_it_began_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
+def test_a_request_ends_on_the_snapshot_that_it_began_on(tmp_path: Path) -> None:
     house = house_with(tmp_path / "wheelhouse", "one")
     snapshots = Snapshots(house)
     snapshots.refresh()
@@ -318,7 +315,6 @@ def test_a_request_ends_on_the_snapshot_that_it_began_on(tmp_path: Path, monkeyp
 
 def test_a_text_too_large_for_memory_is_sent_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wheelhouse_builder.index.packing.MAX_BYTES", 10)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
     house = house_with(tmp_path / "wheelhouse", "one")
     app = app_of(house)
     answer = get(app, "/simple/one/", {"Accept": JSON})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
     from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 WHEEL = "demo-1.0-py3-none-any.whl"
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture(scope="module")

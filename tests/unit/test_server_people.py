@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 WHEEL = "demo-1.0-py3-none-any.whl"
 LOG = f"/browse/logs/{WHEEL}.log.gz"
 TEXT = "building\nbuilt: ✓\n"
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture(scope="module")

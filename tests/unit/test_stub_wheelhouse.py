@@ -55,7 +55,6 @@ URL = "http://wheels.example/simple/"
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # tests do not outlive a power failure
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -63,16 +62,14 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two versions, and a stub of the older one: not published yet, and published. Not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        house = Wheelhouse(tmp_path_factory.mktemp("stubs") / "wheelhouse")
-        add(house)
-        add(house, version="2.0")
-        publish_all(house)
-        assert add_stub(house) == STUB
-        published = house.root.with_name("published")
-        shutil.copytree(house.root, published, symlinks=True)
-        publish_all(Wheelhouse(published), now=LATER)
+    house = Wheelhouse(tmp_path_factory.mktemp("stubs") / "wheelhouse")
+    add(house)
+    add(house, version="2.0")
+    publish_all(house)
+    assert add_stub(house) == STUB
+    published = house.root.with_name("published")
+    shutil.copytree(house.root, published, symlinks=True)
+    publish_all(Wheelhouse(published), now=LATER)
     return house.root, published
 
 
