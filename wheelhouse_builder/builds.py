@@ -68,23 +68,35 @@ def packed_log(log: Path) -> bytes:
     return gzip.compress(shown(log), mtime=0)
 
 
+def _parse(record: bytes) -> Build | None:
+    try:
+        return Build(**json.loads(record))
+    except (ValueError, TypeError):
+        return None
+
+
 class Builds:
     """The build cache below whb's cache folder."""
 
     def __init__(self, cache: Path) -> None:
         self._root = cache / "builds"
+        self._parsed: dict[Path, tuple[int, Build | None]] = {}  # with the time of the file
 
     def all(self) -> tuple[Build, ...]:
         """Every build, in a stable order. A damaged one is left out: it is built again."""
-        found = []
-        for record in sorted(self._root.glob(f"*/{_RECORD}")):
-            try:
-                build = Build(**json.loads(record.read_bytes()))
-            except (ValueError, TypeError):
-                continue
-            if (record.parent / build.filename).is_file():
-                found.append(build)
-        return tuple(found)
+        records = sorted(self._root.glob(f"*/{_RECORD}"))
+        builds = ((record.parent, self._read(record)) for record in records)
+        return tuple(build for folder, build in builds if build and (folder / build.filename).is_file())
+
+    def _read(self, record: Path) -> Build | None:
+        """Parsed once for each content: every job of a run asks for all builds, and a cache has thousands."""
+        try:
+            time = record.stat().st_mtime_ns
+            if self._parsed.get(record, (None, None))[0] != time:
+                self._parsed[record] = time, _parse(record.read_bytes())
+        except FileNotFoundError:  # another process found it damaged
+            return None
+        return self._parsed[record][1]
 
     def path(self, build: Build) -> Path | None:
         """The wheel of a build, None (and forgotten) if it is not what was stored."""

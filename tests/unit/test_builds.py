@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,18 @@ def test_the_same_key_again_takes_the_place_of_the_first(tmp_path: Path, builds:
     (tmp_path / "again").mkdir()
     second = stored(tmp_path / "again", builds, name="second")
     assert builds.all() == (second,)
+
+
+def test_what_another_process_does_meanwhile_is_seen(tmp_path: Path, builds: Builds) -> None:
+    """Though what was read once is not read again."""
+    first = stored(tmp_path, builds)
+    assert builds.all() == (first,)
+    (tmp_path / "again").mkdir()
+    other = Builds(tmp_path / "cache")
+    second, third = stored(tmp_path / "again", other, name="second"), stored(tmp_path / "again", other, "k2")
+    assert builds.all() == (second, third)
+    shutil.rmtree(tmp_path / "cache/builds/k1")
+    assert builds.all() == (third,)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, builds: Builds) -> None:
