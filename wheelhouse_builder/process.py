@@ -97,7 +97,9 @@ def limited(seconds: float, why: str) -> Iterator[None]:
 class Meter:
     """What the programs under `metered` took."""
 
-    peak: int | None = None  # bytes: the largest resident set that any one of them or of their children had
+    # Bytes: the largest resident set that any one of them or of their children had. Not below this process's own, which
+    # Linux counts as that of what it starts (exec keeps the mark: fs/exec.c, exec_mmap).
+    peak: int | None = None
 
     def add(self, resident: int) -> None:
         """One more program ended, whose largest resident set was so many bytes."""
