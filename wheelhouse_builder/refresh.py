@@ -35,6 +35,7 @@ def refresh(
 
     What failed a short while ago with the same inputs is not tried again, unless with `retry`; `fixes` is that of
     `run.build_run`.
+    A target that cannot be resolved stays as it is, and the report tells why.
     Raises what `run.build_run` and `reporting.reported` raise.
     """
 
@@ -48,6 +49,7 @@ def refresh(
             tidies=True,
             skips_known=not retry,
             fixes=fixes,
+            leaves_unresolved=True,
         )
 
     return reported(

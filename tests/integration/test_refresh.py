@@ -48,6 +48,7 @@ class File(NamedTuple):
     path: Path
     uploaded: datetime | None = OLD
     yanked: str | None = None
+    requires_python: str | None = None
 
 
 class Pages(Files):
@@ -129,6 +130,7 @@ def _entry(file: File) -> dict[str, object]:
         "url": f"../../files/{file.path.name}",
         "hashes": {"sha256": hashlib.sha256(file.path.read_bytes()).hexdigest()},
         "yanked": file.yanked or False,
+        "requires-python": file.requires_python,
     }
     return entry | ({"upload-time": f"{file.uploaded:%Y-%m-%dT%H:%M:%SZ}"} if file.uploaded else {})
 
@@ -188,6 +190,46 @@ def test_an_index_that_is_down_leaves_all_as_it_was_and_says_so(nights: Nights) 
     last, *_ = History(nights.house.history).runs()
     assert last.outcome is RunOutcome.FAILED
     assert "unchanged" in nights.refresh()
+
+
+def test_a_target_that_cannot_be_resolved_stays_as_it_is_and_the_others_go_on(nights: Nights) -> None:
+    settings = SETTINGS.replace('["3.12"]', '["3.12", "3.13"]')
+    nights.write(f'{settings}[refresh]\nretire-after = "1s"\ngrace = "1s"\n')
+    one, two, three = (nights.wheel("tool", f"{number}.0") for number in (1, 2, 3))
+    own = [nights.wheel("own", "1.0", f"{python}-none-musllinux_1_2_x86_64") for python in ("cp312", "cp313")]
+    nights.ask("tool", "own")
+    nights.offer("tool", File(one))
+    nights.offer("own", *map(File, own))
+    nights.refresh()
+    old, new = (f"cp{python}-musllinux_1_2_x86_64" for python in (312, 313))
+    locks = {target: nights.house.root / f"pylock.{target}.toml" for target in (old, new)}
+    left = locks[old].read_bytes()
+
+    nights.ask("tool>=2", "own")
+    for wheel in (two, three):  # of each night
+        nights.offer("tool", File(one), File(wheel, requires_python=">=3.13"))
+        said = nights.refresh(3)
+        assert f"unresolved {old}: the requirements cannot be resolved for {old}" in said
+        assert ", published" in said
+        assert nights.report["changed"] is True
+        assert [item["target"] for item in nights.report["unresolved"]] == [old]
+        assert {(row["name"], row["target"]) for row in nights.report["rows"]} == {("own", new), ("tool", new)}
+        news = [(item["kind"], item["name"], item["target"]) for item in nights.report["changes"]["items"]]
+        assert news == [("updated", "tool", new)]
+        assert nights.report["retired"] == []
+        assert {one.name, wheel.name, *(each.name for each in own)} <= set(nights.shown)
+        assert locks[old].read_bytes() == left
+        assert wheel.name in locks[new].read_text()
+        for report in ("report.html", "report.md"):
+            assert "What could not be resolved" in (nights.project / "whb-report" / report).read_text()
+    last, *_ = History(nights.house.history).runs()
+    assert (last.outcome, last.message.startswith(f"{old}: ")) == (RunOutcome.CHANGED, True)
+
+    nights.offer("tool", File(three))
+    nights.refresh()
+    news = [(item["kind"], item["name"], item["target"]) for item in nights.report["changes"]["items"]]
+    assert news == [("updated", "tool", old)]
+    assert three.name in locks[old].read_text()
 
 
 def test_what_is_too_new_waits(nights: Nights) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.unit.test_table import REPORT, ROWS
+from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.report.annotations import errors_for_ci
 from wheelhouse_builder.report.model import Status
 from wheelhouse_builder.target import Target
@@ -34,3 +35,9 @@ def test_what_is_blocked_is_not_a_failure_of_its_own() -> None:
 def test_what_is_impossible_says_why() -> None:
     rows = (replace(BAD, status=Status.IMPOSSIBLE, message="", hint="", reason="no sdist"),)
     assert list(errors_for_ci(replace(REPORT, rows=rows))) == [("lxml impossible", f"no sdist\ntargets: {BAD.target}")]
+
+
+def test_targets_that_are_unresolved_come_first() -> None:
+    told = replace(REPORT, rows=(BAD,), unresolved={OTHER: ResolveError("nothing fits", hint="ask for less")})
+    first, _ = errors_for_ci(told)
+    assert first == (f"{OTHER} unresolved", "nothing fits\nask for less")

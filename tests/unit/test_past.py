@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 from tests.unit.test_history import NOW
 from tests.unit.test_table import REPORT, ROWS
+from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.history.model import PastRow, RunOutcome
 from wheelhouse_builder.report.past import past_row, run_record
 from wheelhouse_builder.strategy import Strategy
@@ -37,3 +38,10 @@ def test_a_run_is_remembered_by_whether_it_published() -> None:
     assert (record.command, record.started, record.seconds) == ("refresh", NOW, REPORT.seconds)
     assert (record.outcome, record.generation) == (RunOutcome.CHANGED, 3)
     assert run_record(replace(REPORT, changed=False)).outcome is RunOutcome.UNCHANGED
+
+
+def test_a_run_with_a_target_that_is_unresolved_is_remembered_with_the_reason() -> None:
+    error = ResolveError("nothing fits https://me:secret@host/")
+    record = run_record(replace(REPORT, unresolved={ROWS[0].target: error}))
+    assert record.outcome is RunOutcome.CHANGED
+    assert record.message == f"{ROWS[0].target}: nothing fits https://***@host/"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.reports import failed, report, row
+from tests.reports import AMD, failed, report, row
 from wheelhouse_builder import refresh
 from wheelhouse_builder.cli import main
 from wheelhouse_builder.errors import ResolveError
@@ -55,6 +55,7 @@ def test_it_always_resolves_again_tidies_and_leaves_out_what_is_known_to_fail(
     assert told == NOTHING_NEW
     assert asked["settings"] == replace(settings, upgrade=True)
     assert (asked["command"], asked["tidies"], asked["skips_known"], asked["fixes"]) == ("refresh", True, True, False)
+    assert asked["leaves_unresolved"] is True
     assert {file.parent for file in files} == {tmp_path / "out"}
     refresh.refresh(settings, listener=ignore, canceller=Canceller(), retry=True, fixes=True)
     assert (asked["skips_known"], asked["fixes"]) == (False, True)
@@ -141,6 +142,20 @@ def test_what_cannot_be_resolved_is_exit_code_3(
     assert (code, out) == (3, "")
     assert "error: the index is down\nhint: look at the network" in err
     assert (tmp_path / "whb-report" / "report.html").is_file()
+
+
+def test_a_target_that_is_unresolved_is_told_and_is_exit_code_3(
+    came_to: Callable[[Report | Exception], dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    came_to(report(failed("broken"), unresolved={AMD: ResolveError("nothing fits", hint="ask for less")}))
+    code, _, err = run(capsys)
+    assert code == 3
+    assert err.index(f"unresolved {AMD}: nothing fits\nhint: ask for less") < err.index("broken 1.0")
+    assert "1 target unresolved; 0 of 1 ready in 1 min 15 s" in err
+    assert "generation 3, published" in err
+    assert f"unresolved {AMD}: nothing fits" in run(capsys, "-q")[2]
+    (tmp_path / "file").touch()
+    assert run(capsys, "--report", "file/folder")[0] == 4
 
 
 def test_nothing_to_refresh_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

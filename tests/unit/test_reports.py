@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.reports import AMD, ARM, LAST, TRICK, failed, night, report, row, span
+from tests.reports import AMD, ARM, LAST, TARGETS, TRICK, failed, night, report, row, span
 from wheelhouse_builder.errors import MachineError, ResolveError
 from wheelhouse_builder.plan import Action
 from wheelhouse_builder.report.as_html import report_html
@@ -38,6 +38,10 @@ SECRET = "https://me:hunter2@host/simple/?token=hunter2"
 NIGHT = night(9)
 DOWN = ResolveError(f"the index {SECRET} does not answer", hint="try again")
 NOTHING = report(error=DOWN, changed=False)
+NO_VERSION = ResolveError(
+    f"no version of demo for 3.13\nwanted by\n    app, from {SECRET}", hint="lower requires-python"
+)
+PARTLY = report(row(target=AMD), unresolved={TARGETS[4]: NO_VERSION, TARGETS[5]: NO_VERSION})
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 STARTS = ("--", "- a", "+ a", "* a", "1. a", "2) a", "===", "    a", "> a", "\\")
 FORBIDDEN = {
@@ -86,6 +90,9 @@ def test_a_night_is_told_in_few_words() -> None:
     assert Story(report(row())).title == "all ready"
     assert Story(report(row(), changed=False)).title == "unchanged"
     assert Story(NOTHING).title == "refresh came to nothing"
+    assert Story(PARTLY).title == "2 targets unresolved"
+    assert Story(PARTLY).lead == "2 targets unresolved; 1 of 1 ready (1 built) in 1 min 15 s"
+    assert Story(report(failed(), unresolved={AMD: DOWN}, changed=False)).title == "1 target unresolved, 1 failed"
 
 
 def test_regressions_are_first_and_what_is_blocked_is_last() -> None:
@@ -125,6 +132,24 @@ def test_targets_are_in_the_order_of_people() -> None:
     assert Story(report(row(target=ARM), row(target=AMD))).targets == (AMD, ARM)
 
 
+def test_a_target_that_is_unresolved_is_told_first() -> None:
+    told = report(failed(target=AMD), unresolved={TARGETS[5]: NO_VERSION})
+    page, text = report_html(told), report_markdown(told)
+    titles = ["What could not be resolved", "What failed"]
+    assert re.findall(r"<h2[^>]*>([^<]*)</h2>", page)[:2] == titles
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE)[:2] == titles
+    assert "<h3>3.13 arm64</h3>" in page
+    assert "### 3.13 arm64\n\n```text\nno version of demo for 3.13\nwanted by\n    app, from " in text
+    for each in (page, text):
+        assert "lower requires-python" in each
+        assert "Its lock and its wheels stay as they were." in each
+
+
+def test_all_targets_are_not_those_that_were_resolved() -> None:
+    assert Story(report(row(target=AMD))).on([AMD]) == "all targets"
+    assert Story(PARTLY).on([AMD]) == "3.12 amd64"
+
+
 # secrets, and what would be markup
 
 
@@ -132,12 +157,12 @@ def spoilt(bad: str) -> Report:
     """Everything that comes from outside holds this."""
     rows = (failed(message=bad, hint=bad, tail=bad, kind=bad, log=Path(bad)), row(reason=bad))
     spans = (span(bad, 0, 5), span("x", 5, 9, title=bad, phases=((bad, 5.0),)))
-    return report(*rows, warnings=(bad,), spans=spans)
+    return report(*rows, warnings=(bad,), spans=spans, unresolved={AMD: ResolveError(bad, hint=bad)})
 
 
 @pytest.mark.parametrize("render", RENDERERS)
 @pytest.mark.parametrize(
-    "told", [report(failed(message=SECRET, hint=SECRET, tail=SECRET), warnings=(SECRET,)), NOTHING]
+    "told", [report(failed(message=SECRET, hint=SECRET, tail=SECRET), warnings=(SECRET,)), NOTHING, PARTLY]
 )
 def test_no_report_tells_a_secret(render: Callable[[Report], str], told: Report) -> None:
     text = render(told)
@@ -201,7 +226,14 @@ def test_nothing_from_outside_becomes_markdown(bad: str) -> None:
     titles = [
         token.content for before, token in pairwise(blocks) if before.type == "heading_open" and before.tag == "h2"
     ]
-    assert titles == ["What failed", "Warnings", "Packages and targets", "Where the time went", "What was built"]
+    assert titles == [
+        "What could not be resolved",
+        "What failed",
+        "Warnings",
+        "Packages and targets",
+        "Where the time went",
+        "What was built",
+    ]
     kinds = {token.type for token in tokens}
     assert not kinds & FORBIDDEN
 
@@ -301,7 +333,7 @@ def schema() -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("told", [NIGHT, NOTHING, report(), report(row(), started=None, generation=None)])
+@pytest.mark.parametrize("told", [NIGHT, NOTHING, PARTLY, report(), report(row(), started=None, generation=None)])
 def test_the_data_is_as_the_schema_says(told: Report) -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(json.loads(dump("report", report_data(told))), schema())
@@ -309,7 +341,8 @@ def test_the_data_is_as_the_schema_says(told: Report) -> None:
 
 def test_the_schema_refuses_what_is_wrong() -> None:
     data = json.loads(dump("report", report_data(report(row()))))
-    for key, value in {"schema": "whb.plan/1", "seconds": "7", "rows": [{}], "spans": [{"id": 3}]}.items():
+    wrong = {"schema": "whb.plan/1", "seconds": "7", "rows": [{}], "spans": [{"id": 3}], "unresolved": [{}]}
+    for key, value in wrong.items():
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(data | {key: value}, schema())
 
@@ -323,7 +356,8 @@ def test_every_key_is_in_the_schema() -> None:
             return set(value).union(*map(keys, value.values()))
         return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
-    assert keys(json.loads(dump("report", report_data(NIGHT)))) <= set(named)
+    for told in (NIGHT, PARTLY):
+        assert keys(json.loads(dump("report", report_data(told)))) <= set(named)
 
 
 # the files

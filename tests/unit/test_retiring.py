@@ -20,7 +20,7 @@ from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_un
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -47,7 +47,13 @@ class Nights:
             return self.house.admit(wheel, record_of(wheel, origin=origin)).filename
 
     def run(
-        self, moment: datetime, had: Mapping[tuple[str, Target], str | None], *, keep: int = 10, tidies: bool = True
+        self,
+        moment: datetime,
+        had: Mapping[tuple[str, Target], str | None],
+        *,
+        keep: int = 10,
+        tidies: bool = True,
+        unresolved: Collection[Target] = (),
     ) -> Retiring:
         """What `run.build_run` does at its end."""
         normal = {(canonicalize_name(name), target): filename for (name, target), filename in had.items()}
@@ -58,8 +64,8 @@ class Nights:
             if all(filename for (_, wanted), filename in had.items() if wanted == target)
         }
         with self.house.lock():
-            note_run(self.house, normal, moment)
-            gone = retire_unused(self.house, normal, moment, 30 * DAY) if tidies else Retiring()
+            note_run(self.house, normal, moment, unresolved)
+            gone = retire_unused(self.house, normal, moment, 30 * DAY, unresolved) if tidies else Retiring()
             publish(self.house, complete, now=moment, keep=keep, without=gone.targets)
         return gone
 
@@ -170,6 +176,36 @@ def test_what_the_lock_of_a_target_that_lacks_something_names_stays(nights: Nigh
     gone = nights.run(MOMENT + 60 * DAY, {("demo", AMD312): None, ("other", AMD312): new})
     assert gone.reasons == {}
     assert locked_versions(nights.house, AMD312)[canonicalize_name("other")] == Version("1.0")
+
+
+def test_what_fits_a_target_that_is_unresolved_stays_however_long_and_so_does_its_lock(nights: Nights) -> None:
+    old, new, idle = nights.take(tag=OWN), nights.take(version="2.0", tag=OWN), nights.take("other", tag=OWN)
+    own = nights.take(tag="cp313-cp313-musllinux_1_2_x86_64")
+    nights.run(MOMENT, {("demo", AMD312): old, ("demo", AMD313): own})
+    for night in range(40, 200, 40):
+        assert nights.run(MOMENT + night * DAY, {("demo", AMD313): own}, unresolved=[AMD312]).reasons == {}
+    assert nights.shown == [old, own, new, idle]
+    assert locked_versions(nights.house, AMD312) == {canonicalize_name("demo"): Version("1.0")}
+    assert nights.run(MOMENT + 189 * DAY, {("demo", AMD312): new, ("demo", AMD313): own}).reasons == {}
+    gone = nights.run(MOMENT + 190 * DAY, {("demo", AMD312): new, ("demo", AMD313): own})
+    assert gone.reasons.keys() == {old, idle}
+
+
+def test_a_wheel_that_upstream_ships_by_now_stays_for_a_target_that_is_unresolved(nights: Nights) -> None:
+    built = nights.take(tag=ABI3)
+    nights.run(MOMENT, {("demo", AMD312): built, ("demo", AMD313): built})
+    fetched = nights.take(tag=UPSTREAM, origin="fetched")
+    assert nights.run(MOMENT + DAY, {("demo", AMD312): fetched}, unresolved=[AMD313]).reasons == {}
+    assert built in nights.shown
+
+
+def test_a_target_that_is_unresolved_keeps_nothing_for_another(nights: Nights) -> None:
+    amd, arm = nights.take(tag=OWN), nights.take(tag="cp312-cp312-musllinux_1_2_aarch64")
+    nights.run(MOMENT, {("demo", AMD312): amd, ("demo", ARM312): arm})
+    pure = nights.take("other")
+    gone = nights.run(MOMENT + 30 * DAY, {("other", AMD313): pure}, unresolved=[AMD312])
+    assert (set(gone.reasons), set(gone.targets)) == ({arm}, {ARM312})
+    assert nights.shown == [amd, pure]
 
 
 def test_an_uploaded_wheel_is_nobodys_to_retire(nights: Nights) -> None:

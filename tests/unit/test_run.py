@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partialmethod
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from tests.wheels import ANY, make_wheel
 from wheelhouse_builder import tasks
 from wheelhouse_builder.artifact import SourceTree
 from wheelhouse_builder.engines.cross.sandbox import Sandbox
-from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, ResolveError
+from wheelhouse_builder.errors import Cancelled, DamagedError, JobError, MachineError, ResolveError
 from wheelhouse_builder.events import Event, JobFinished, Level, Note, RunPlanned, ignore
 from wheelhouse_builder.history.model import AttemptOutcome, RunOutcome
 from wheelhouse_builder.history.store import History
@@ -38,6 +39,8 @@ from wheelhouse_builder.strategy import Strategy
 from wheelhouse_builder.target import Target
 from wheelhouse_builder.verify.alpine import NoAlpine
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
+from wheelhouse_builder.wheelhouse.generations import current, named_files
+from wheelhouse_builder.wheelhouse.retired import last_uses
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ class World:
     told: list[Event] = field(default_factory=list)
     upgrades: list[bool] = field(default_factory=list)
     imported: list[tuple[Target, list[str], list[str]]] = field(default_factory=list)  # (target, wanted, all)
+    unresolved: set[Target] = field(default_factory=set)
     import_problems: dict[tuple[str, Target], str] = field(default_factory=dict)  # by start of the file name
     canceller: Canceller = field(default_factory=Canceller)
 
@@ -80,6 +84,8 @@ class World:
 
     def lock_for(self, requirements: RequirementSet, target: Target, options: ResolveOptions, *, upgrade: bool) -> Lock:
         self.upgrades.append(upgrade)
+        if target in self.unresolved:
+            raise ResolveError(f"nothing fits {target}")
         names = self.only.get(target, list(self.offers))
         blocks = ["\n".join(["[[packages]]", *self.offers[name]]) for name in names]
         text = "\n".join(['lock-version = "1.0"', 'created-by = "test"', *blocks])
@@ -124,6 +130,17 @@ class World:
     def build(self, *targets: Target, **more: object) -> Report:
         settings = self.settings(*(targets or (AMD312,)), **more)  # type: ignore[arg-type]  # likewise
         return build_run(settings, listener=self.told.append, canceller=self.canceller)
+
+    def refresh(self, *targets: Target, **more: object) -> Report:
+        settings = self.settings(*(targets or (AMD312, AMD313)), **more)  # type: ignore[arg-type]  # likewise
+        return build_run(
+            settings,
+            listener=self.told.append,
+            canceller=self.canceller,
+            command="refresh",
+            tidies=True,
+            leaves_unresolved=True,
+        )
 
     def house(self, name: str = "wheelhouse") -> Wheelhouse:
         return Wheelhouse(self.folder / name)
@@ -170,6 +187,13 @@ def of(report: Report, target: Target, name: str = "demo") -> Row:
 
 def lock_names(world: World) -> list[str]:
     return sorted(path.name for path in (world.folder / "wheelhouse").glob("pylock.*.toml"))
+
+
+def shown(world: World) -> set[str]:
+    """The wheels of the index."""
+    generation = current(world.house())
+    assert generation
+    return set(named_files(generation))
 
 
 # what a run gives
@@ -625,13 +649,91 @@ def test_after_a_cancellation_the_wheelhouse_is_as_it_was_and_builds_are_kept(wo
     assert len(world.engine.built) == 3
 
 
-def test_what_cannot_be_resolved_is_no_report(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lock_for(*_: object, **__: object) -> Lock:
-        raise ResolveError("no such package")
-
-    monkeypatch.setattr(offers, "lock_for", lock_for)
+def test_what_cannot_be_resolved_is_no_report(world: World) -> None:
+    world.offer_sdist()
+    world.unresolved = {AMD313}
     with pytest.raises(ResolveError):
-        world.build()
+        world.build(AMD312, AMD313)
+    with pytest.raises(ResolveError):
+        plan_run(world.settings(AMD312, AMD313), listener=ignore, canceller=Canceller())
+    world.unresolved = {AMD312, AMD313}
+    with pytest.raises(ResolveError, match=str(AMD312)):
+        world.refresh()
+    assert not (world.folder / "wheelhouse").exists()
+
+
+def test_only_what_cannot_be_resolved_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_python(python: tuple[int, int], cache: object) -> None:
+        if python == AMD313.python:
+            raise MachineError("no space left")
+
+    monkeypatch.setattr(offers, "find_python", find_python)
+    world.offer_sdist()
+    world.unresolved = {AMD312}
+    with pytest.raises(MachineError):
+        world.refresh()
+
+
+def test_a_target_that_is_unresolved_stays_as_it_was_and_the_others_go_on(world: World) -> None:
+    world.offer_sdist()
+    world.offer_sdist("old")
+    world.refresh()
+    world.unresolved = {AMD313}
+    world.only = {AMD312: ["demo"], AMD313: ["demo", "old"]}
+    world.engine.revision = "2"
+    left = (world.folder / f"wheelhouse/pylock.{AMD313}.toml").read_bytes()
+    soon = replace(Settings().refresh, retire_after=timedelta())
+    for night in ("first", "second"):
+        report = world.refresh(refresh=soon)
+        assert {target: error.message for target, error in report.unresolved.items()} == {
+            AMD313: f"nothing fits {AMD313}"
+        }
+        assert {row.target for row in report.rows} == {AMD312}
+        theirs = {name for name in world.wheels() if "cp313" in name}
+        assert theirs <= shown(world)
+        assert {last_uses(world.house().records)[name] for name in theirs} == {report.started}
+        assert (world.folder / f"wheelhouse/pylock.{AMD313}.toml").read_bytes() == left
+        assert report.changes
+        news = [(change.kind, change.name, change.target) for change in report.changes.items]
+        gone = (ChangeKind.REMOVED, "old", str(AMD312))
+        assert news == ([(ChangeKind.REBUILT, "demo", str(AMD312)), gone] if night == "first" else [])
+        record, *_ = History(world.house().history).runs()
+        assert record.message == f"{AMD313}: nothing fits {AMD313}"
+
+    world.unresolved, world.only[AMD313] = set(), ["demo"]
+    changes = world.refresh(refresh=soon).changes
+    assert changes
+    assert [(change.kind, change.name, change.target) for change in changes.items] == [
+        (ChangeKind.REBUILT, "demo", str(AMD313)),
+        (ChangeKind.REMOVED, "old", str(AMD313)),
+    ]
+
+
+def test_sizes_are_compared_for_the_targets_that_were_resolved(world: World) -> None:
+    world.offer_sdist()
+    sizes = {row.target: row.size for row in world.refresh().rows}
+    world.unresolved = {AMD313}
+    changes = world.refresh().changes
+    assert changes
+    assert changes.size == sizes[AMD312]
+
+
+def test_a_hold_is_not_called_idle_while_a_target_is_unresolved(world: World) -> None:
+    world.offer_sdist()
+    world.refresh(hold=("other",))
+    world.unresolved = {AMD313}
+    world.refresh(hold=("other",))
+    assert len([event for event in world.told if isinstance(event, Note) and "nothing asks for" in event.text]) == 1
+
+
+def test_a_target_that_was_never_resolved_is_new_once_it_is(world: World) -> None:
+    world.offer_sdist()
+    world.unresolved = {AMD313}
+    world.refresh()
+    world.unresolved = set()
+    changes = world.refresh().changes
+    assert changes
+    assert [(change.kind, change.target) for change in changes.items] == [(ChangeKind.NEW, str(AMD313))]
 
 
 def test_a_damaged_wheel_of_the_wheelhouse_is_an_error_before_anything_is_done(world: World) -> None:

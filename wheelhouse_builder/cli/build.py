@@ -49,10 +49,12 @@ def execute(invocation: Invocation) -> int:
 
 def exit_code(report: Report, files: Sequence[Path] | None) -> int:
     """That of a run whose report was to be in these files; None: in none."""
-    from wheelhouse_builder.errors import MachineError
+    from wheelhouse_builder.errors import MachineError, ResolveError
 
     if files is not None and not files:
         return MachineError.exit_code
+    if report.unresolved:
+        return ResolveError.exit_code
     return 1 if report.failed else 0
 
 
@@ -88,7 +90,12 @@ def show(report: Report, console: Console, rows: Sequence[Row]) -> None:
         console.result(dump("report", report_data(report)))
     elif shown.rows:
         console.result(report_table(shown))
-    for failure in Story(report).failures:
+    story = Story(report)
+    for found in story.unresolved:
+        console.complain(f"\n{console.paint('unresolved', 'red')} {found.target}: {found.message}")
+        if found.hint:
+            console.complain(f"hint: {found.hint}")
+    for failure in story.failures:
         _show_failure(failure, console)
     for title, text in errors_for_ci(report):
         console.annotate(title, text)

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """Refresh; 1 if something is not there at the end, 4 if the reports are not."""
+    """Refresh; 1 if something is not there at the end, 3 if a target is unresolved, 4 if reports are not there."""
     settings, console = invocation.settings, invocation.console
     require_input(settings)
     from wheelhouse_builder.cli.build import exit_code, show, step_summary

@@ -65,7 +65,7 @@ class RunRecord:
     seconds: float  # wall time
     outcome: RunOutcome
     generation: int | None = None  # in force afterwards
-    message: str = ""  # why it failed
+    message: str = ""  # why it failed, or why targets could not be resolved
     number: int = 0  # counts up; given by the history
 
 

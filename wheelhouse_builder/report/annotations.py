@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def errors_for_ci(report: Report) -> Iterator[tuple[str, str]]:
-    """Title and text of each failure, one for all targets on which a package failed alike.
+    """Title and text of each target that is unresolved, and of each failure: one for all targets where it is alike.
 
     What is only blocked is not among them: there the failure is another's.
     """
+    for target, error in report.unresolved.items():
+        yield f"{target} unresolved", "\n".join(filter(None, (error.message, error.hint)))
     alike: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in report.failed:
         if row.status is not Status.BLOCKED:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.index.web_page import DASH, Markup, asset, tag, text
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.model import ChangeKind, Status
-from wheelhouse_builder.report.story import Story, column, did
+from wheelhouse_builder.report.story import LEFT, Story, column, did
 from wheelhouse_builder.report.table import duration, verdict_word
 from wheelhouse_builder.report.timeline import timeline
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.report.model import Report, Row
-    from wheelhouse_builder.report.story import Built, Failure, News
+    from wheelhouse_builder.report.story import Built, Failure, News, Unresolved
 
 _SHOWN_BUILT = 10
 
@@ -71,6 +71,7 @@ def _error(error: WhbError, kept: str) -> Markup:
 def _sections(story: Story) -> Iterator[tuple[str, str, Markup]]:
     """Each with the name of its place; what is empty is left out."""
     report = story.report
+    yield "unresolved", "What could not be resolved", text(*map(_unresolved, story.unresolved))
     yield "failed", "What failed", text(*_failures(story))
     yield "changed", "What changed", _news(story)
     yield "retired", "What left the index", _retired(report)
@@ -78,6 +79,17 @@ def _sections(story: Story) -> Iterator[tuple[str, str, Markup]]:
     yield "packages", "Packages and targets", _grid(story)
     yield "time", "Where the time went", _time(story)
     yield "built", "What was built", _built(story.built)
+
+
+def _unresolved(found: Unresolved) -> Markup:
+    return tag(
+        "article",
+        tag("h3", column(found.target)),
+        tag("p", found.message, class_="why"),
+        tag("p", tag("b", "What to do: "), found.hint) if found.hint else text(),
+        tag("p", LEFT),
+        class_="failure",
+    )
 
 
 def _failures(story: Story) -> Iterator[Markup]:

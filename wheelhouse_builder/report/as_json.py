@@ -48,6 +48,10 @@ def report_data(report: Report) -> Data:
         "rows": [_row(row) for row in report.rows],
         "changes": None if report.changes is None else _changes(report.changes),
         "retired": [asdict(retired) | {"reason": redact(retired.reason)} for retired in report.retired],
+        "unresolved": [
+            {"target": str(target), "message": redact(error.message), "hint": redact(error.hint or "") or None}
+            for target, error in report.unresolved.items()
+        ],
         "warnings": [redact(warning) for warning in report.warnings],
         "spans": [_span(span) for span in report.spans],
         "critical-path": [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.index.web_page import DASH
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.model import ChangeKind, Status
-from wheelhouse_builder.report.story import Story, column, did
+from wheelhouse_builder.report.story import LEFT, Story, column, did
 from wheelhouse_builder.report.table import duration
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.errors import WhbError
     from wheelhouse_builder.report.model import Report, Row
-    from wheelhouse_builder.report.story import Built, Failure, News
+    from wheelhouse_builder.report.story import Built, Failure, News, Unresolved
 
 # A summary on GitHub may have 1 MiB, with what the other steps of the job wrote:
 # https://docs.github.com/actions/reference/workflow-commands-for-github-actions#step-isolation-and-limits
@@ -47,6 +47,7 @@ def _lines(story: Story) -> Iterator[str]:
     yield from _error(report.error, story.state_kept) if report.error else (_escaped(story.lead),)
     yield ""
     yield " · ".join(f"{label}: {_escaped(value)}" for label, value in story.facts)
+    yield from _part("What could not be resolved", [line for one in story.unresolved for line in _unresolved(one)])
     yield from _part("What failed", _failures(story))
     yield from _part("What changed", _news(story))
     retired = (f"- {_code(gone.filename)}: {_escaped(redact(gone.reason))}" for gone in report.retired)
@@ -73,6 +74,14 @@ def _error(error: WhbError, kept: str) -> Iterator[str]:
     if error.hint:
         yield from ("", f"What to do: {_escaped(redact(error.hint))}")
     yield from ("", kept)
+
+
+def _unresolved(found: Unresolved) -> Iterator[str]:
+    yield f"### {column(found.target)}"
+    yield from ("", *_block(found.message), "")
+    if found.hint:
+        yield f"**What to do:** {_escaped(found.hint)}  "
+    yield from (LEFT, "")
 
 
 def _failures(story: Story) -> list[str]:
@@ -103,8 +112,7 @@ def _failure(failure: Failure, targets: str) -> Iterator[str]:
     if failure.log:
         yield f"Log: {_code(failure.log)}  "
     if failure.tail:
-        fence = _fence(failure.tail)
-        yield from ("", f"{fence}text", failure.tail, fence)
+        yield from ("", *_block(failure.tail))
     yield ""
 
 
@@ -198,5 +206,7 @@ def _code(text: str) -> str:
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
-def _fence(text: str) -> str:
-    return "`" * max(3, max(map(len, re.findall("`+", text)), default=0) + 1)
+def _block(text: str) -> Iterator[str]:
+    """Lines as they are, whatever is in them."""
+    fence = "`" * max(3, max(map(len, re.findall("`+", text)), default=0) + 1)
+    yield from (f"{fence}text", *text.splitlines(), fence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from wheelhouse_builder.errors import WhbError
+    from wheelhouse_builder.errors import ResolveError, WhbError
     from wheelhouse_builder.plan import Action
     from wheelhouse_builder.report.spans import Span
     from wheelhouse_builder.strategy import Strategy
@@ -127,6 +127,7 @@ class Report:
     changes: Changes | None = None  # None: no earlier run is known
     retired: tuple[Retired, ...] = ()
     warnings: tuple[str, ...] = ()
+    unresolved: Mapping[Target, ResolveError] = field(default_factory=dict)  # targets that stay as they were, and why
     error: WhbError | None = None  # that ended the run before there was anything to report
 
     @property

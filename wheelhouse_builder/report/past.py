@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 def run_record(report: Report) -> RunRecord:
     """The run as a whole."""
     outcome = RunOutcome.CHANGED if report.changed else RunOutcome.UNCHANGED
+    messages = [f"{target}: {error.message}" for target, error in report.unresolved.items()]
     return RunRecord(
         command=report.command,
         started=report.started,
         seconds=report.seconds,
         outcome=RunOutcome.FAILED if report.error else outcome,
         generation=report.generation,
-        message=redact(report.error.message) if report.error else "",
+        message=redact(report.error.message if report.error else "\n".join(messages)),
     )
 
 

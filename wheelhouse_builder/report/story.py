@@ -11,7 +11,7 @@ from wheelhouse_builder.plan import Action
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.report.critical_path import critical_path
 from wheelhouse_builder.report.model import ChangeKind, Status
-from wheelhouse_builder.report.table import duration, file_size, summary
+from wheelhouse_builder.report.table import duration, file_size, summary, unresolved_targets
 from wheelhouse_builder.target import Arch, Target
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TAIL_LINES, _TAIL_WIDTH = 40, 400  # of a log, shown for each failure
 ALL = "all targets"
+LEFT = "Its lock and its wheels stay as they were."  # of a target that could not be resolved
 _DONE = {Action.BUILD: "built", Action.FETCH: "fetched", Action.REUSE: "kept"}
 _ORDER = (Status.FAILED, Status.IMPOSSIBLE, Status.BLOCKED)
 
@@ -66,6 +67,15 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unresolved:
+    """One target whose requirements cannot be resolved. Its texts hold nothing secret."""
+
+    target: Target
+    message: str  # of several lines, as a rule
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class News:
     """Packages that are not as they were, of which the same is to be said."""
 
@@ -88,6 +98,15 @@ class Story:
     """The parts of a report, made from the run."""
 
     report: Report
+
+    @cached_property
+    def unresolved(self) -> tuple[Unresolved, ...]:
+        """The targets that are as they were, and why."""
+        errors = sorted(self.report.unresolved.items(), key=lambda item: _place(item[0]))
+        return tuple(
+            Unresolved(target=target, message=redact(error.message), hint=redact(error.hint or ""))
+            for target, error in errors
+        )
 
     @cached_property
     def failures(self) -> tuple[Failure, ...]:
@@ -126,11 +145,14 @@ class Story:
         report = self.report
         if report.error:
             return f"{report.command} came to nothing"
-        if not report.failed:
-            return "all ready" if report.changed else "unchanged"
         own = [failure for failure in self.failures if failure.status is not Status.BLOCKED]
         regressed = len({failure.name for failure in own if failure.regressed})
-        return f"{len({failure.name for failure in own})} failed" + (f", {regressed} regressed" if regressed else "")
+        parts = (
+            unresolved_targets(report),
+            f"{len({failure.name for failure in own})} failed" if report.failed else "",
+            f"{regressed} regressed" if regressed else "",
+        )
+        return ", ".join(filter(None, parts)) or ("all ready" if report.changed else "unchanged")
 
     @property
     def lead(self) -> str:
@@ -173,7 +195,7 @@ class Story:
     def on(self, targets: Iterable[Target]) -> str:
         """`all targets`, or which: `3.12 amd64, 3.12 arm64`."""
         named = set(targets)
-        if named == set(self.targets):
+        if named == {*self.targets, *self.report.unresolved}:
             return ALL
         return ", ".join(map(column, sorted(named, key=_place)))
 

@@ -101,7 +101,14 @@ def summary(report: Report) -> str:
     counted = [(sum(row.action == action for row in ready), word) for action, word in done.items()]
     parts = [f"{number} {word}" for number, word in counted if number]
     text = f"{len(ready)} of {len(report.rows)} ready" + (f" ({', '.join(parts)})" if parts else "")
-    return f"{text} in {duration(report.seconds)}"
+    first = unresolved_targets(report)
+    return f"{first}; {text} in {duration(report.seconds)}" if first else f"{text} in {duration(report.seconds)}"
+
+
+def unresolved_targets(report: Report) -> str:
+    """`2 targets unresolved`; empty where there is none."""
+    number = len(report.unresolved)
+    return f"{number} target{'s' if number > 1 else ''} unresolved" if number else ""
 
 
 def duration(seconds: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wheelhouse_builder.plan import Action, Plan
 from wheelhouse_builder.resolve.selection import Selection
 from wheelhouse_builder.run.assembly import assemble
-from wheelhouse_builder.run.offers import offers_of
+from wheelhouse_builder.run.offers import Offers, offers_of
 from wheelhouse_builder.run.steps import build, plan_of
 from wheelhouse_builder.wheelhouse.retiring import what_can_go
 
@@ -43,6 +43,7 @@ def build_run(
     tidies: bool = False,
     skips_known: bool = False,
     fixes: bool = False,
+    leaves_unresolved: bool = False,
 ) -> Report:
     """Do the whole job. What fails is in the report; raises like `plan_run` when there is nothing to report on.
 
@@ -50,10 +51,13 @@ def build_run(
     `tidies`: wheels that nothing needs leave the index, and files that are past their grace go, as `[refresh]` says.
     `skips_known`: what failed with the same inputs is not tried again, for as long as `[refresh]` says.
     `fixes`: a build that lacks a C library of which there is a recipe is done once more with it.
+    `leaves_unresolved`: a target that cannot be resolved stays as it is, which the report tells, while the others are
+    built; where none can be, `ResolveError` is raised all the same.
     When it is cancelled, what was built by then is in the build cache, and the wheelhouse is as it was.
     """
     run = assemble(settings, listener, canceller, command=command, skips_known=skips_known)
-    offers = offers_of(run)  # before the wheelhouse is touched: what cannot be resolved leaves no trace
+    # before the wheelhouse is touched: what cannot be resolved leaves no trace
+    offers = offers_of(run, leaves_unresolved=leaves_unresolved)
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
         return build(run, offers, tidies=tidies, fixes=fixes)
 
@@ -67,4 +71,4 @@ def build_tree(settings: Settings, tree: SourceTree, *, listener: Listener, canc
     run = assemble(alone, listener, canceller, command="build-backend")
     selection = Selection(name=tree.name, version=tree.version, choice=tree, reason="a local project")
     with closing(run.pipeline.downloads), run.wheelhouse.lock(listener=run.recorder, canceller=canceller):
-        return build(run, {target: [selection] for target in settings.targets}, locks=False)
+        return build(run, Offers(by_target={target: [selection] for target in settings.targets}), locks=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sysconfig
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelhouse_builder.engines.cross.interpreter import find_python
+from wheelhouse_builder.errors import ResolveError
 from wheelhouse_builder.events import Level, Note, RunPhase
 from wheelhouse_builder.redact import redact
 from wheelhouse_builder.resolve.constraints import hold_lines, idle_holds
@@ -34,23 +35,40 @@ if TYPE_CHECKING:
     from wheelhouse_builder.run.assembly import Run
     from wheelhouse_builder.target import Target
 
-    Offers = Mapping[Target, list[Selection]]
+
+@dataclass(frozen=True, kw_only=True)
+class Offers:
+    """The selections of each target that could be resolved, and why the others could not."""
+
+    by_target: Mapping[Target, list[Selection]]
+    unresolved: Mapping[Target, ResolveError] = field(default_factory=dict)
 
 
-def offers_of(run: Run) -> Offers:
-    """The selections of each target. Raises `UsageError`, `ResolveError`, `MachineError` or `Cancelled`."""
+def offers_of(run: Run, *, leaves_unresolved: bool = False) -> Offers:
+    """What there is for each target; `leaves_unresolved` as for `build_run`.
+
+    Raises `UsageError`, `ResolveError`, `MachineError` or `Cancelled`.
+    """
     settings, yanks, had = run.settings, run.wheelhouse.records.yanks(), _had(run)
     run.recorder(RunPhase(phase="resolve"))
 
-    def offered(target: Target) -> list[Selection]:
-        return _offered(run, target, yanks, had.get(str(target), {}))
+    def offered(target: Target) -> list[Selection] | ResolveError:
+        try:
+            return _offered(run, target, yanks, had.get(str(target), {}))
+        except ResolveError as error:
+            return error
 
     sysconfig.get_config_vars()  # filled at first use, and not by two threads at once (cpython#92452)
     with ThreadPoolExecutor() as pool:
-        offers = dict(zip(settings.targets, pool.map(offered, settings.targets), strict=True))
-    for text in idle_holds(settings.hold, {one.name for selections in offers.values() for one in selections}):
-        run.recorder(Note(text=text, level=Level.WARNING))
-    return offers
+        found = dict(zip(settings.targets, pool.map(offered, settings.targets), strict=True))
+    by_target = {target: one for target, one in found.items() if not isinstance(one, ResolveError)}
+    unresolved = {target: one for target, one in found.items() if isinstance(one, ResolveError)}
+    if unresolved and not (leaves_unresolved and by_target):
+        raise next(iter(unresolved.values()))
+    if not unresolved:  # else nobody knows what all targets ask for
+        for text in idle_holds(settings.hold, {one.name for selections in by_target.values() for one in selections}):
+            run.recorder(Note(text=text, level=Level.WARNING))
+    return Offers(by_target=by_target, unresolved=unresolved)
 
 
 def _had(run: Run) -> Mapping[str, Mapping[NormalizedName, Version]]:

@@ -29,17 +29,22 @@ from wheelhouse_builder.wheelhouse.retention import find_garbage, remove
 from wheelhouse_builder.wheelhouse.retiring import Retiring, note_run, retire_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from wheelhouse_builder.engines.ladder import Ladder
     from wheelhouse_builder.fixing import Tables
     from wheelhouse_builder.history.estimates import Estimate
+    from wheelhouse_builder.history.model import PastRow, RunRecord
     from wheelhouse_builder.plan import Job
     from wheelhouse_builder.report.model import Changes
     from wheelhouse_builder.run.assembly import Run
     from wheelhouse_builder.run.offers import Offers
     from wheelhouse_builder.target import Target
     from wheelhouse_builder.wheelhouse.generations import Generation
+
+    Past = tuple[RunRecord, Sequence[PastRow]]
+
+_LEFT = "as in the run before: the requirements cannot be resolved"
 
 
 def plan_of(run: Run, offers: Offers) -> Plan:
@@ -48,7 +53,7 @@ def plan_of(run: Run, offers: Offers) -> Plan:
     marks = run.wheelhouse.records.marks()
     quarantined = {name: mark.reason for name, mark in marks.items() if mark.status is ProjectStatus.QUARANTINED}
     stored, cached = run.wheelhouse.wheels(), run.pipeline.builds.all()
-    plan = make_plan(offers, stored, cached, cache(run.pipeline.request_keys), quarantined)
+    plan = make_plan(offers.by_target, stored, cached, cache(run.pipeline.request_keys), quarantined)
 
     def likely(job: Job) -> Estimate | None:
         return run.estimates().of(job.source.name, str(job.target), run.pipeline.first(job))
@@ -64,8 +69,10 @@ def build(run: Run, offers: Offers, *, locks: bool = True, tidies: bool = False,
     run.history.create()
     plan = plan_of(run, offers)
     rows = _do(run, plan, _fixing(run) if fixes else None)
-    published, gone = _publish(run, rows, _complete(plan.targets, rows) if locks else {}, tidies=tidies)
+    complete = _complete(plan.targets, rows) if locks else {}
+    published, gone = _publish(run, rows, complete, offers.unresolved, tidies=tidies)
     generation = published or current(run.wheelhouse)
+    last, left = _last_run(run, offers.unresolved)
     report = Report(
         rows=rows,
         wheelhouse=run.settings.wheelhouse,
@@ -74,12 +81,13 @@ def build(run: Run, offers: Offers, *, locks: bool = True, tidies: bool = False,
         seconds=run.recorder.elapsed,
         command=run.command,
         started=run.started,
-        changes=_changes(run, rows, whole=tidies),
+        changes=_changes(run, rows, last, whole=tidies),
         spans=run.recorder.spans(),
         warnings=tuple(run.recorder.warnings),
         retired=tuple(Retired(filename=name, reason=why) for name, why in sorted(gone.reasons.items())),
+        unresolved=offers.unresolved,
     )
-    _remember(run, report)
+    _remember(run, report, left)
     return report
 
 
@@ -136,32 +144,50 @@ def _complete(targets: Iterable[Target], rows: Iterable[Row]) -> dict[Target, li
 
 
 def _publish(
-    run: Run, rows: Iterable[Row], complete: Mapping[Target, list[str]], *, tidies: bool
+    run: Run,
+    rows: Iterable[Row],
+    complete: Mapping[Target, list[str]],
+    unresolved: Collection[Target],
+    *,
+    tidies: bool,
 ) -> tuple[Generation | None, Retiring]:
     """Publish one generation, of what came and without what goes."""
     house, refresh, gone = run.wheelhouse, run.settings.refresh, Retiring()
     had = {(row.name, row.target): row.filename for row in rows}
-    note_run(house, had, run.started)
+    note_run(house, had, run.started, unresolved)
     if tidies:
-        gone = retire_unused(house, had, run.started, refresh.retire_after)
+        gone = retire_unused(house, had, run.started, refresh.retire_after, unresolved)
     published = publish(house, complete, keep=refresh.keep_generations, without=gone.targets)
     if tidies:
         remove(house, find_garbage(house, keep=refresh.keep_generations, grace=refresh.grace))
     return published, gone
 
 
-def _changes(run: Run, rows: Iterable[Row], *, whole: bool) -> Changes | None:
-    """This run against the last one of its command; `whole`: what it was not asked for, nobody wants."""
+def _last_run(run: Run, unresolved: Collection[Target]) -> tuple[Past | None, list[PastRow]]:
+    """The last run of this command, and apart from it what it had for the targets that are `unresolved` now."""
     last = run.history.last_run(command=run.command)
+    if last is None:
+        return None, []
+    record, rows = last
+    names = set(map(str, unresolved))
+    return (record, [row for row in rows if row.target not in names]), [row for row in rows if row.target in names]
+
+
+def _changes(run: Run, rows: Iterable[Row], last: Past | None, *, whole: bool) -> Changes | None:
+    """This run against the last one; `whole`: what it was not asked for, nobody wants."""
     if last is None:
         return None
     tries = cache(lambda name: run.history.attempts(name=name))
     return compare(rows, last, tries, began=run.started, whole=whole)
 
 
-def _remember(run: Run, report: Report) -> None:
-    """Note what the run came to, and forget what is older than the last runs."""
-    run.history.end_run(run_record(report), [past_row(row) for row in report.rows])
+def _remember(run: Run, report: Report, left: Iterable[PastRow]) -> None:
+    """Note what the run came to, and forget what is older than the last runs.
+
+    With it goes what it `left` as it was: the next run compares with that.
+    """
+    rows = [past_row(row) for row in report.rows]
+    run.history.end_run(run_record(report), [*rows, *(replace(row, reason=_LEFT) for row in left)])
     run.history.prune()
     if since := run.history.since():
         with suppress(OSError):  # they go the next time

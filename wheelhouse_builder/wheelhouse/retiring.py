@@ -1,7 +1,8 @@
 """Which wheels leave the index: those that upstream ships by now, and those that nothing has asked for in a long time.
 
-Uploaded wheels never do, and none of a package that a target failed to have: its last good wheel stays. A retired wheel
-that is asked for again comes back; its file stays for the grace period (`retention`).
+Uploaded wheels never do, and none of a package that a target failed to have: its last good wheel stays. What a target
+that could not be resolved wants nobody knows: all that fits it stays. A retired wheel that is asked for again comes
+back; its file stays for the grace period (`retention`).
 """
 
 from __future__ import annotations
@@ -38,19 +39,24 @@ class Retiring:
     targets: frozenset[Target] = frozenset()  # that nothing asks for: their lock names one of them, and goes as well
 
 
-def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime) -> None:
-    """Note what a run asked for, and have it published (again), under the lock."""
+def note_run(wheelhouse: Wheelhouse, had: Had, moment: datetime, unresolved: Collection[Target]) -> None:
+    """Note what a run asked for, and have it published (again), under the lock.
+
+    What is there for the `unresolved` targets counts as asked for.
+    """
     if back := retired_wheels(wheelhouse.records).keys() & set(had.values()):
         bring_back(wheelhouse.records, sorted(back))
-    note_uses(wheelhouse.records, sorted(_wanted(wheelhouse, had)), moment)
+    note_uses(wheelhouse.records, sorted(_wanted(wheelhouse, had, unresolved)), moment)
 
 
-def retire_unused(wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta) -> Retiring:
-    """Retire what can go after a run that had this, under the lock; `note_run` came before.
+def retire_unused(
+    wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta, unresolved: Collection[Target]
+) -> Retiring:
+    """Retire what can go after a run that had this, under the lock; `note_run` came before, with the same `unresolved`.
 
     `after`: how long nothing must have asked for a wheel. The next publication leaves them out.
     """
-    shelf = _Shelf.of(wheelhouse, had)
+    shelf = _Shelf.of(wheelhouse, had, unresolved)
     never = [wheel.filename for wheel in shelf.idle if wheel.filename not in shelf.uses]
     later = [wheel.filename for wheel in shelf.idle if shelf.uses.get(wheel.filename, moment) > moment]  # by the clock
     note_uses(wheelhouse.records, never + later, moment)  # of these the time counts from now
@@ -63,7 +69,7 @@ def what_can_go(
     wheelhouse: Wheelhouse, had: Had, moment: datetime, after: timedelta, coming: Collection[str] = ()
 ) -> Retiring:
     """The same, before anything is done; `coming` are the wheels that the run fetches."""
-    return _what_can_go(_Shelf.of(wheelhouse, had), had, moment, after, coming)
+    return _what_can_go(_Shelf.of(wheelhouse, had, unresolved=()), had, moment, after, coming)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +82,8 @@ class _Shelf:
     locks: Mapping[Target, frozenset[str]] = field(default_factory=dict)  # the sha256 that each names
 
     @classmethod
-    def of(cls, wheelhouse: Wheelhouse, had: Had) -> _Shelf:
-        kept = _wanted(wheelhouse, had) | retired_wheels(wheelhouse.records).keys()
+    def of(cls, wheelhouse: Wheelhouse, had: Had, unresolved: Collection[Target]) -> _Shelf:
+        kept = _wanted(wheelhouse, had, unresolved) | retired_wheels(wheelhouse.records).keys()
         wheels = wheelhouse.wheels()
         idle = tuple(wheel for wheel in wheels if wheel.filename not in kept and wheel.origin != "uploaded")
         if not idle:
@@ -109,24 +115,25 @@ def _what_can_go(shelf: _Shelf, had: Had, moment: datetime, after: timedelta, co
     return Retiring(reasons=reasons, targets=targets)
 
 
-def _wanted(wheelhouse: Wheelhouse, had: Had) -> set[str]:
+def _wanted(wheelhouse: Wheelhouse, had: Had, unresolved: Collection[Target]) -> set[str]:
     """The wheels that a run has, and those of packages that it failed to have for a target, with what its lock names.
 
-    The lock of a target that lacks something stays as it was, so what it names has to stay, too.
+    The lock of a target that lacks something stays as it was, so what it names has to stay, too. An unresolved target
+    may lack any package.
     """
     wanted = {filename for filename in had.values() if filename}
     failing: dict[NormalizedName, list[Target]] = defaultdict(list)
     for (name, target), filename in had.items():
         if filename is None:
             failing[name].append(target)
-    if not failing:
+    lacking = {*unresolved, *(target for targets in failing.values() for target in targets)}
+    if not lacking:
         return wanted
-    lacking = {target for targets in failing.values() for target in targets}
     kept = {sha256 for target, named in locked_wheels(wheelhouse).items() if target in lacking for sha256 in named}
     return wanted | {
         wheel.filename
         for wheel in wheelhouse.wheels()
-        if wheel.sha256 in kept or any(target.fits(wheel.tags) for target in failing.get(wheel.name, ()))
+        if wheel.sha256 in kept or any(target.fits(wheel.tags) for target in (*unresolved, *failing[wheel.name]))
     }
 
 
