@@ -65,7 +65,7 @@ class Cost:
 
 
 class Watcher(threading.Thread):
-    """Finds the processes that a build comes from: whb itself, and the first one of each container."""
+    """Finds the processes that a build comes from: whb itself, and the first one of its container."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         super().__init__()
@@ -73,9 +73,9 @@ class Watcher(threading.Thread):
         self.roots = {process.pid}
 
     def run(self) -> None:
-        """Look until the build has ended."""
+        """Look until the container is found, or the build has ended: each look costs a client of docker."""
         told = '{{.State.Pid}} {{index .Config.Labels "whb.owner"}}'
-        while self._process.poll() is None:
+        while self._process.poll() is None and len(self.roots) == 1:
             for container in docker("ps", "--quiet", "--filter", "label=whb.owner").stdout.split():
                 pid, _, owner = (
                     docker("inspect", "--format", told, container, check=False).stdout.strip().partition(" ")
