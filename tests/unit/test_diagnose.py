@@ -236,7 +236,7 @@ def test_a_general_rule_counts_only_alone() -> None:
 
 
 def test_the_first_error_of_a_file_decides() -> None:
-    assert "expected identifier" in read(logs("compiler-error", "yes")[0]).line
+    assert "expected parameter declarator" in read(logs("compiler-error", "yes")[0]).line
 
 
 def test_what_pip_quotes_with_an_indent_is_the_same() -> None:
