@@ -7,6 +7,7 @@ emulation takes several times that.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.integration.conftest import IMAGE, Whb
 from tests.integration.docker import docker
@@ -26,6 +28,7 @@ from tests.integration.projects import c_extension, sdist
 from tests.integration.services import Dockerd, dockerd
 from tests.integration.test_bad_inputs import wait_for, wait_until
 from tests.integration.wrapped_projects import PROJECTS
+from wheelhouse_builder.history.store import History
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
@@ -167,9 +170,17 @@ def test_the_record_says_what_ran_natively(folder: Path) -> None:
     assert "Ran natively" in about
 
 
+def test_the_history_knows_how_much_memory_a_container_had(folder: Path) -> None:
+    attempts = History(Wheelhouse(folder / "wheelhouse").history).attempts(name=canonicalize_name("tiny"))
+    peaks = [attempt.peak_memory for attempt in attempts]
+    assert len(peaks) == 4
+    assert all(peak and 5 << 20 < peak < 8 << 30 for peak in peaks)  # a Python; not a number for "no limit"
+
+
 @pytest.mark.parametrize("platform", [AMD, ARM])
 def test_two_pythons_are_built_in_one_container(folder: Path, platform: str) -> None:
-    log = log_of(folder, f"tiny-1.0-cp312-{platform}")
+    packed = folder / f"wheelhouse/.whb/logs/wheels/tiny-1.0-cp312-cp312-{platform}.whl.log.gz"
+    log = gzip.decompress(packed.read_bytes()).decode()
     assert log.count("Starting container image") == 1
     arch = platform.removeprefix("musllinux_1_2_")
     assert [line for line in log.splitlines() if line.startswith("Building cp")] == [

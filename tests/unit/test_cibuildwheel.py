@@ -20,6 +20,7 @@ from wheelhouse_builder.engines.container.cibuildwheel import (
     identifier,
     keep_files,
     step_of,
+    taken_peak,
     wheels_for,
 )
 from wheelhouse_builder.engines.container.cibuildwheel import (
@@ -228,6 +229,18 @@ def test_of_what_a_build_put_into_a_folder_files_are_taken_alone(tmp_path: Path)
     assert [path.name for path in folder.iterdir()] == ["demo.whl"]
     assert secret.exists()
     keep_files(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "peak"), [("4096\n", 4096), ("", None), ("max\n", None), ("-1", None), ("9" * 99, 10**20 - 1)]
+)
+def test_memory_is_what_a_container_notes(tmp_path: Path, text: str, peak: int | None) -> None:
+    """Which may note anything."""
+    note = tmp_path / ".memory-peak"
+    note.write_text(text)
+    assert taken_peak(note) == peak
+    assert not note.exists()
+    assert taken_peak(note) is None
 
 
 # labels

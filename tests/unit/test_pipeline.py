@@ -162,6 +162,8 @@ def test_siblings_that_were_built_at_once_are_there_for_their_jobs(
         str(AMD312): first.request_keys[0],
         str(AMD313): second.request_keys[0],
     }
+    noted = sorted(attempt.target for attempt in pipeline.recording.history.attempts())
+    assert noted == [str(AMD312), str(AMD313)]  # once each, though the second job finds what the first one did
 
 
 def test_a_sibling_that_is_no_good_fails_its_own_job_and_no_other(

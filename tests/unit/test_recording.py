@@ -91,13 +91,14 @@ def test_how_it_ended(recording: Recording, error: Exception, outcome: AttemptOu
     assert (noted.outcome, noted.kind) == (outcome, kind)
 
 
-@pytest.mark.parametrize(("strategy", "peak"), [(Strategy.CROSS, 180), (Strategy.EMULATED, None)])
-def test_memory_is_that_of_programs_below_this_process(
+@pytest.mark.parametrize(("strategy", "peak"), [(Strategy.CROSS, 180), (Strategy.EMULATED, 900)])
+def test_memory_is_that_of_programs_below_this_process_or_what_the_engine_says_of_containers(
     recording: Recording, monkeypatch: pytest.MonkeyPatch, strategy: Strategy, peak: int | None
 ) -> None:
     monkeypatch.setattr(module, "metered", lambda: contextlib.nullcontext(Meter(peak=180)))
     with attempt(recording, strategy) as course:
         course.built[ARM] = Built(size=512, seconds=5.0)
+        course.peak_memory = 900
     assert recording.history.attempts()[0].peak_memory == peak
 
 

@@ -48,6 +48,7 @@ class RawWheel:
     fingerprint: Mapping[str, str]  # the one of `Engine.fingerprints` that holds for it
     built_in: Path | None = None  # where the source was then, if not in `Work.tree`
     native_tools: str | None = None  # what ran natively in a container of another architecture: "zig 0.17.1, …"
+    peak_memory: int | None = None  # bytes that a container had at the most; what runs here is metered (`process`)
     siblings: Mapping[Target, RawWheel] = field(default_factory=dict)  # those of `Work.siblings` that were built, too
 
 

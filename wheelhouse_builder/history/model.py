@@ -43,7 +43,7 @@ class Attempt:
     message: str = ""
     hint: str = ""
     lines: str = ""  # of the log: those that decide
-    peak_memory: int | None = None  # bytes, of the largest process; None in containers, which are not below this one
+    peak_memory: int | None = None  # bytes, of the largest process, or of a whole container
     size: int | None = None  # bytes, of the wheel
     log: str | None = None  # name of the log that is kept of it (`history.logs`)
 

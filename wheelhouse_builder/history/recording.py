@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wheelhouse_builder.builds import Build
     from wheelhouse_builder.history.store import History
 
-# There programs are no children of ours: what could be metered is the client of docker.
+# There programs are no children of ours: what could be metered is the client of docker. The engine says what it knows.
 _IN_CONTAINERS = frozenset({Strategy.NATIVE, Strategy.ACCELERATED, Strategy.EMULATED})
 _LONGEST_VALUE = 80  # of an input as people read it; whole files are part of a build's fingerprint
 
@@ -49,6 +49,7 @@ class Course:
     inputs: Mapping[str, str] = field(default_factory=dict)
     version: str | None = None  # of a local project the wheel says it
     built: dict[str, Built] = field(default_factory=dict)  # by target: its own, and others that it built for
+    peak_memory: int | None = None  # bytes, as far as an engine says it
     is_attempt: bool = True  # false when it turned out that none is to be made
 
 
@@ -77,7 +78,7 @@ class Recording:
                         key=course.key,
                         inputs=course.inputs,
                         seconds=time.monotonic() - clock,
-                        peak_memory=None if strategy in _IN_CONTAINERS else meter.peak,
+                        peak_memory=course.peak_memory if strategy in _IN_CONTAINERS else meter.peak,
                         log=self._keep(log, job, started),
                         outcome=_outcome(error),
                     )
@@ -91,7 +92,7 @@ class Recording:
                     key=course.key if other == target else "",
                     inputs=course.inputs,
                     seconds=built.seconds,
-                    peak_memory=None if strategy in _IN_CONTAINERS else meter.peak,
+                    peak_memory=course.peak_memory if strategy in _IN_CONTAINERS else meter.peak,
                     size=built.size,
                     outcome=AttemptOutcome.BUILT,
                 )
@@ -100,7 +101,8 @@ class Recording:
     def note_earlier(self, build: Build, wheel: Path, *, job: str, target: str) -> None:
         """Note a build of whb's cache that this history does not know, such as one that another wheelhouse had made."""
         name, version, *_ = parse_wheel_filename(build.filename)
-        known = (each.size for each in self.history.attempts(job=job) if each.outcome is AttemptOutcome.BUILT)
+        built = (each for each in self.history.attempts(name=name) if each.outcome is AttemptOutcome.BUILT)
+        known = (each.size for each in built if each.target == target)  # an engine may have built for it by another job
         if build.rung is None or build.built_for != target or build.size in known:
             return
         self.history.add(

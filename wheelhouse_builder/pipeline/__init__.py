@@ -204,6 +204,7 @@ class Pipeline:
             settled=self._settling(job, rung, keys, course),
         )
         raw = engine.build(work)
+        course.peak_memory = raw.peak_memory
         course.inputs = made_of(job.source, raw.fingerprint, raw.build_lock)
         seconds = (time.monotonic() - started) / (1 + len(raw.siblings))
 

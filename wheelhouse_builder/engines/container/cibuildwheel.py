@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from packaging.tags import Tag
 
+from wheelhouse_builder.engines.container.take_wheel import MEMORY
 from wheelhouse_builder.engines.source import tags_of
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.module_command import module_command
@@ -61,6 +62,7 @@ _STEPS = {
 }
 _PLACEHOLDER = re.compile(r"\{(?:project|package)\}")
 _COPY_SECONDS = 600
+_LONGEST_NUMBER = 20  # bytes
 _OWN_CHARACTERS = 1 << 16  # more than cibuildwheel says before a build
 
 
@@ -102,6 +104,7 @@ class Made:
 
     wheels: Mapping[Target, Path]
     libraries: Path  # the folder with the shared libraries that they need, out of the image
+    peak_memory: int | None = None  # bytes that the container had at the most, as far as it says that
 
 
 def identifier(target: Target) -> str:
@@ -162,6 +165,17 @@ def keep_files(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
+
+
+def taken_peak(note: Path) -> int | None:
+    """The bytes that a note from the container tells, which goes: it is no library. None for what is no number."""
+    try:
+        with note.open("rb") as stream:
+            text = stream.read(_LONGEST_NUMBER)
+    except FileNotFoundError:
+        return None
+    note.unlink()
+    return int(text) if text.strip().isdigit() else None
 
 
 def step_of(line: str) -> str | None:
@@ -230,7 +244,7 @@ class Cibuildwheel:
             raise self._error(code, start)
         self._fetch(job, _LIBRARIES, libraries)
         keep_files(libraries)
-        return Made(wheels=wheels, libraries=libraries)
+        return Made(wheels=wheels, libraries=libraries, peak_memory=taken_peak(libraries / MEMORY))
 
     def _run(self, order: Order, job: str, file: Path, out: Path) -> int:
         """Run it to its end; the exit code."""

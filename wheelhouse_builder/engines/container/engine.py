@@ -336,6 +336,7 @@ class ContainerEngine:
                 fingerprint=self._fingerprint(work.source, target, prepared.rust),
                 built_in=_PROJECT,
                 native_tools=(tools[target].told or None) if place.emulated else None,
+                peak_memory=made.peak_memory,
             )
             for target, wheel in made.wheels.items()
         }

@@ -2,6 +2,7 @@
 
     take_wheel.py WHEEL WHEEL-FOLDER LIBRARY-FOLDER
 
+Beside them it notes, in the file MEMORY, the most memory that the container had: who is outside cannot meter it.
 Which shared libraries an ELF file needs, and where they are, only the image's own loader knows. Repair itself is the
 same for all engines and needs nothing of the image (`repair.musllinux`). Standard library only.
 """
@@ -12,11 +13,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 RESOLVED = re.compile(r"^\s*(\S+) => (/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 OF_MUSL = ("libc.", "ld-musl-")
 ELF = b"\x7fELF"
+MEMORY = ".memory-peak"
+# Bytes, with what is cached of files, as control groups of version 2 and of version 1 have it.
+PEAKS = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
 
 
 def main(wheel: Path, wheels: Path, libraries: Path) -> None:
@@ -31,6 +36,10 @@ def main(wheel: Path, wheels: Path, libraries: Path) -> None:
             for soname, path in needed(file).items():
                 if not soname.startswith(OF_MUSL):
                     shutil.copyfile(path, libraries / Path(soname).name)
+    for peak in PEAKS:
+        with suppress(OSError):
+            Path(libraries, MEMORY).write_text(Path(peak).read_text(encoding="ascii"), encoding="ascii")
+            break
     shutil.move(str(wheel), wheels / wheel.name)
 
 
