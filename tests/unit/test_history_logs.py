@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,7 +63,14 @@ def test_logs_that_nothing_names_go_once_they_are_old(tmp_path: Path, log: Path)
         path.touch()
     for path in (tmp_path / "attempts" / old, tmp_path / "attempts" / named, of_wheel, plain):
         os.utime(path, (0, 0))
-    prune_logs(tmp_path, {named}, NOW)
+    prune_logs(tmp_path, {named}, plain=NOW, packed=NOW)
     assert {path.name for path in (tmp_path / "attempts").iterdir()} == {named, new}
     assert (log.exists(), of_wheel.exists(), plain.exists()) == (True, True, False)
-    prune_logs(tmp_path / "missing", (), NOW)
+    prune_logs(tmp_path / "missing", (), plain=NOW, packed=NOW)
+
+
+def test_a_plain_log_goes_before_the_packed_one(tmp_path: Path, log: Path) -> None:
+    kept = keep_log(log, tmp_path / "attempts", "job", NOW)
+    prune_logs(tmp_path, (), plain=NOW + timedelta(days=1), packed=NOW - timedelta(days=9999))
+    assert [path.name for path in (tmp_path / "attempts").iterdir()] == [kept]
+    assert not log.exists()

@@ -56,12 +56,14 @@ def read_log(path: Path) -> str:
     return content.decode(errors="replace")
 
 
-def prune_logs(folder: Path, keep: Collection[str], since: datetime) -> None:
-    """Remove what is older than that: plain logs of jobs in `folder`, and those of attempts that are not to be kept.
+def prune_logs(folder: Path, keep: Collection[str], *, plain: datetime, packed: datetime) -> None:
+    """Remove what is older: plain logs of jobs in `folder`, and packed ones of attempts that are not to be kept.
 
+    A plain one is of use until the next run: what failed is packed by then, and what was built has its own.
     Raises `OSError`.
     """
-    attempts = (path for path in folder.glob("attempts/*") if path.name not in keep)
-    for path in (*folder.glob("*.log"), *attempts):
-        if path.stat().st_mtime < since.timestamp():
-            path.unlink(missing_ok=True)
+    attempts = [path for path in folder.glob("attempts/*") if path.name not in keep]
+    for paths, since in ((list(folder.glob("*.log")), plain), (attempts, packed)):
+        for path in paths:
+            if path.stat().st_mtime < since.timestamp():
+                path.unlink(missing_ok=True)

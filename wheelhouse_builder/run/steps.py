@@ -191,4 +191,4 @@ def _remember(run: Run, report: Report, left: Iterable[PastRow]) -> None:
     run.history.prune()
     if since := run.history.since():
         with suppress(OSError):  # they go the next time
-            prune_logs(run.wheelhouse.logs, run.history.logs(), since)
+            prune_logs(run.wheelhouse.logs, run.history.logs(), plain=run.started, packed=since)
