@@ -77,16 +77,7 @@ def assemble(
     wheelhouse = Wheelhouse(settings.wheelhouse)
     history = History(wheelhouse.history, recorder)
     estimates = cache(lambda: Estimates(_samples(history, Builds(settings.cache).all())))
-    resolving = ResolveOptions(
-        cache=settings.cache,
-        offline=settings.offline,
-        min_age=settings.min_age,
-        now=started,
-        format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
-        indexes=requirements,
-        listener=once(recorder),
-        canceller=canceller,
-    )
+    resolving = _resolving(settings, requirements, started, recorder, canceller)
     downloads = _downloads(settings, resolving)
     recording = Recording(history=history, logs=wheelhouse.attempt_log_folder)
     known = KnownFailures(history=history, logs=recording.logs, now=started, expiry=settings.refresh.retry_after)
@@ -150,6 +141,21 @@ def _requirements(settings: Settings) -> RequirementSet:
     )
     limits = constraint_lines(settings.package_constraints, settings.origins)
     return replace(asked, lines=(*asked.lines, *limits))
+
+
+def _resolving(
+    settings: Settings, requirements: RequirementSet, now: datetime, listener: Listener, canceller: Canceller
+) -> ResolveOptions:
+    return ResolveOptions(
+        cache=settings.cache,
+        offline=settings.offline,
+        min_age=settings.min_age,
+        now=now,
+        format_control=requirements.format_control(FormatControl.parse(settings.no_binary, settings.only_binary)),
+        indexes=requirements,
+        listener=once(listener),
+        canceller=canceller,
+    )
 
 
 def _downloads(settings: Settings, resolving: ResolveOptions) -> Downloads:
