@@ -267,7 +267,7 @@ class Records:
         """
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > schema.VERSION or version < 1:
+            if version > schema.VERSION or (version == 0 and not _is_empty(connection)):
                 raise DamagedError(
                     f"{self.path} has version {version} of the records; this whb knows version {schema.VERSION}",
                     hint="use the whb that wrote it, or another wheelhouse",
@@ -291,6 +291,11 @@ class Records:
                 hint="move it away and run the same command again: the wheels are checked, fetched or built anew, "
                 "and get new publication times",
             ) from error
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is in the file: the disk was full, or whb was killed, when it was made."""
+    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
 
 @contextlib.contextmanager
