@@ -120,6 +120,21 @@ def test_without_a_file_there_are_no_records(tmp_path: Path) -> None:
     assert not records.path.exists()
 
 
+def test_a_creation_that_a_full_disk_ends_leaves_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by `benchmarks.refresh kills`: an empty file was left, of which each later run said that it is damaged."""
+    records = Records(tmp_path / "records.sqlite")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "migration", lambda version: "PRAGMA max_page_count = 1; CREATE TABLE a (b);")
+        with pytest.raises(MachineError):
+            records.create()
+    assert not records.path.exists()
+    assert records.all() == ()
+    records.create()
+    records.add(FULL, Seen(1))
+    assert records.all() == (FULL,)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.sqlite"]
+
+
 def test_interrupted_creation_is_finished(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
     records.path.touch()
@@ -208,19 +223,6 @@ def test_older_records_are_read_without_a_change(tmp_path: Path, version: int) -
     assert records.by_filename(FULL.filename) == OLD
     assert (records.marks(), records.base()) == ({}, None)
     assert records.path.read_bytes() == before
-
-
-def test_a_file_that_a_full_disk_left_empty_is_none_yet(tmp_path: Path) -> None:
-    """SQLite makes it before the first transaction: found by benchmarks.refresh kills, after which no run could begin."""
-    records = Records(tmp_path / "records.sqlite")
-    records.path.touch()
-    assert (records.all(), records.yanks(), records.marks(), records.base()) == ((), {}, {}, None)
-    records.create()
-    assert records.all() == ()
-    with contextlib.closing(sqlite3.connect(tmp_path / "other.sqlite")) as connection:
-        connection.execute("CREATE TABLE theirs (x)")
-    with pytest.raises(DamagedError, match="version 0"):
-        Records(tmp_path / "other.sqlite").all()
 
 
 @pytest.mark.parametrize("version", OLDER)

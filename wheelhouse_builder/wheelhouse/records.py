@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from wheelhouse_builder.errors import DamagedError, MachineError
 from wheelhouse_builder.index.model import UNMARKED, Mark, Status
 from wheelhouse_builder.verify.verdict import Check, Method, Verdict
-from wheelhouse_builder.wheelhouse import schema
+from wheelhouse_builder.wheelhouse import disk, schema
 from wheelhouse_builder.wheelhouse.stored import Facts, Seen, StoredStub, StoredWheel
 
 if TYPE_CHECKING:
@@ -70,7 +70,20 @@ class Records:
         self.path = path
 
     def create(self) -> None:
-        """Make the file, or bring one of an older version to ours, in one transaction."""
+        """Make the file, or bring one of an older version to ours, in one transaction; under the wheelhouse's lock.
+
+        A new one is made under another name: SQLite begins with an empty file, and one that a full disk left so is
+        no records, which every later run would have to take for lost ones.
+        """
+        if self.path.exists():
+            self._migrate()
+            return
+        made = Records(self.path.with_name(f"{self.path.name}.new"))
+        made.path.unlink(missing_ok=True)
+        made._migrate()
+        disk.rename(made.path, self.path)
+
+    def _migrate(self) -> None:
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version < schema.VERSION:
@@ -267,7 +280,7 @@ class Records:
         """
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > schema.VERSION or (version == 0 and not _is_empty(connection)):
+            if version > schema.VERSION or version < 1:
                 raise DamagedError(
                     f"{self.path} has version {version} of the records; this whb knows version {schema.VERSION}",
                     hint="use the whb that wrote it, or another wheelhouse",
@@ -291,11 +304,6 @@ class Records:
                 hint="move it away and run the same command again: the wheels are checked, fetched or built anew, "
                 "and get new publication times",
             ) from error
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether nothing is in the file: the disk was full, or whb was killed, when it was made."""
-    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
 
 @contextlib.contextmanager
