@@ -61,6 +61,10 @@ _INSERT_STUB = (
     f"INSERT OR REPLACE INTO stubs ({', '.join(_STUB_COLUMNS)}, mtime_ns) "  # noqa: S608  # constants
     f"VALUES (:{', :'.join(_STUB_COLUMNS)}, :mtime_ns)"
 )
+_BEGIN_ANEW = (
+    "move it away and run the same command again: the wheels are checked, fetched or built anew, and get new "
+    "publication times"
+)
 
 
 class Records:
@@ -280,7 +284,9 @@ class Records:
         """
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > schema.VERSION or version < 1:
+            if version < 1:
+                raise DamagedError(f"{self.path} holds no records", hint=_BEGIN_ANEW)
+            if version > schema.VERSION:
                 raise DamagedError(
                     f"{self.path} has version {version} of the records; this whb knows version {schema.VERSION}",
                     hint="use the whb that wrote it, or another wheelhouse",
@@ -299,11 +305,7 @@ class Records:
                 f"cannot use {self.path}: {error}", hint="is it writable, and is the disk full?"
             ) from error
         except (sqlite3.DatabaseError, InvalidVersion, ValueError, TypeError, KeyError) as error:
-            raise DamagedError(
-                f"{self.path} is damaged: {error}",
-                hint="move it away and run the same command again: the wheels are checked, fetched or built anew, "
-                "and get new publication times",
-            ) from error
+            raise DamagedError(f"{self.path} is damaged: {error}", hint=_BEGIN_ANEW) from error
 
 
 @contextlib.contextmanager
