@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 PACKAGES = tuple(f"small-{number}" for number in range(4))
 DISTURBANCES_A_ROUND = 3
 _ROOMY, _PATIENCE_SECONDS = 256 << 20, 20.0
-_TIME = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|\+00:00| UTC)?")
+# When something was done, and how long it took: a page says of each wheel "built … in 2.1 s".
+_TIME = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|\+00:00| UTC)?| in (\d+ min )?\d+(\.\d)? s\b")
 # What a machine that builds has ready. zig's cache is a copy: it may be killed in the middle of writing there.
 _READY, _COPIED = ("answers", "targets", "toolchains", "uv"), ("zig",)
 
