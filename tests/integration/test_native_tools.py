@@ -86,6 +86,7 @@ running() {  # running NAME COMMAND...: the file that runs when the command does
 mkdir /project
 cd /project
 cp -r "$out/sources/." .
+running sh "$(sed -n '1s/^#!//p' "$CC")" -c 'read line'
 running zig cc -E -
 running rustc rustc --crate-type lib -o ignored -
 cc -shared -fPIC -O2 answer.c -o "$out/answer.so"
@@ -132,8 +133,8 @@ def left(whb: Whb, tmp_path_factory: pytest.TempPathFactory) -> Left:
     return Left(folder)
 
 
-@pytest.mark.parametrize("name", ["zig", "rustc"])
-def test_compilers_run_as_they_are(left: Left, name: str) -> None:
+@pytest.mark.parametrize("name", ["sh", "zig", "rustc"])
+def test_compilers_and_the_shell_of_their_wrappers_run_as_they_are(left: Left, name: str) -> None:
     program = Path(left.text(f"running-{name}"))  # one that QEMU runs would be QEMU here
     assert program.name == name
     with program.open("rb") as stream:

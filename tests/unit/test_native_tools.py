@@ -145,6 +145,16 @@ def test_everything_is_where_it_is_here(machine: Machine) -> None:
         assert any(Path(file).is_relative_to(folder) for folder in mounted), file
 
 
+def test_wrappers_have_a_shell_of_their_own_that_a_build_does_not_find(machine: Machine) -> None:
+    tools = native_tools(place(), TARGET, cache=machine.cache, c=True, rust=machine.rust)
+    scripts = [Path(tools.environment[name]) for name in ("CC", "CXX", "AR", "RANLIB", "RUSTC")]
+    shells = {Path(script.read_text().splitlines()[0].removeprefix("#!")) for script in scripts}
+    (shell,) = shells
+    assert shell.is_relative_to(machine.cache)
+    assert any(shell.is_relative_to(mount.path) for mount in tools.mounts)
+    assert not any(Path(folder, "sh").exists() for folder in tools.path)
+
+
 def test_zigs_cache_stays_where_files_are_shared(machine: Machine) -> None:
     """The cache names zig's sources by their inodes, which copies of them do not have."""
     tools = native_tools(place(shares_files=False), TARGET, cache=machine.cache, c=True, rust=None)
@@ -171,7 +181,7 @@ def test_programs_take_their_own_libraries_and_none_of_the_image(machine: Machin
 
 def test_static_programs_stay_as_they_are(machine: Machine) -> None:
     native_tools(place(), TARGET, cache=machine.cache, c=False, rust=machine.rust)
-    assert sorted(Path(argv[-1]).name for argv in machine.patched) == ["cargo", "rustc", "uv"]
+    assert sorted(Path(argv[-1]).name for argv in machine.patched) == ["cargo", "rustc", "sh", "uv"]
 
 
 def test_copies_are_made_once_until_a_library_changes(machine: Machine) -> None:

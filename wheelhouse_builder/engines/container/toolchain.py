@@ -25,7 +25,7 @@ from wheelhouse_builder.cached import answer_about
 from wheelhouse_builder.elf import read_elf
 from wheelhouse_builder.engines.container.mounts import Mount
 from wheelhouse_builder.engines.cross.rust import Elsewhere, cargo_zigbuild, rust_environment
-from wheelhouse_builder.engines.cross.zig import ensure_zig, wrappers_text, zig_caches, zig_version
+from wheelhouse_builder.engines.cross.zig import SHELL, ensure_zig, wrappers_text, zig_caches, zig_version
 from wheelhouse_builder.files import raise_disk_error, settle
 from wheelhouse_builder.process import base_environment, run
 from wheelhouse_builder.target import Arch
@@ -73,13 +73,17 @@ def native_tools(
     """
     if not native_identity(place, c=c, rust=rust, uv=uv):
         return NativeTools()
-    tools = ensure_zig(target.arch, cache)
     mounts: list[Mount] = []
     environment: dict[str, str] = {}
-    path = [str(tools.bin)] if c else []
+    path: list[str] = []
     if c or rust:
-        mounts += [Mount(path=tools.bin.parent), Mount(path=tools.zig.parent)]
-        environment |= _compilers(tools) if c else {}
+        # the wrappers' own, since an emulated one is slow; not on the PATH: what a build calls sh is the image's
+        shells = runnable_copies([SHELL], cache)
+        tools = ensure_zig(target.arch, cache, shells / "bin" / SHELL.name)
+        mounts += [Mount(path=shells), Mount(path=tools.bin.parent), Mount(path=tools.zig.parent)]
+        if c:
+            environment |= _compilers(tools)
+            path.append(str(tools.bin))
         if place.shares_files:  # zig knows its sources by their inodes: to a copy of them the cache says nothing
             mounts += _zig_cache(cache)
             environment |= zig_caches(cache)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelhouse_builder.cached import answer_about
+from wheelhouse_builder.engines.cross.zig import script_of
 from wheelhouse_builder.errors import JobError, MachineError
 from wheelhouse_builder.events import Level, Listener, Note
 from wheelhouse_builder.files import settle, write_atomically
@@ -300,13 +301,14 @@ def _wrappers(rust: Rust, tools: ZigTools, elsewhere: Elsewhere | None) -> Path:
         loader, libraries = shlex.quote(str(elsewhere.loader)), shlex.quote(str(elsewhere.loader.parent))
         zig_host += f" -Wl,--dynamic-linker={loader} -Wl,-rpath,{libraries}"
     sysroot = rust.sysroot if _has_std(rust.sysroot, tools.arch) else rust.own_sysroot
-    files = {
+    scripts = {
         "cargo": _PROGRAM.format(program=shlex.quote(str(rust.cargo))),
         "rustc": _RUSTC.format(rustc=shlex.quote(str(rust.rustc)), sysroot=shlex.quote(str(sysroot))),
         "linker": _LINKER.format(wrapper=wrapper, target=tools.arch.multiarch),
         "host-cc": _PROGRAM.format(program=host_c or zig_host.format("cc")),
         "host-c++": _PROGRAM.format(program=host_cxx or zig_host.format("c++")),
     }
+    files = {name: script_of(tools.shell, text) for name, text in scripts.items()}
     identity = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:12]
     folder = rust.cache / "toolchains" / f"rust-{rust.version}-{tools.arch}-{identity}"
     for name, text in files.items():

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from wheelhouse_builder.target import Arch
 
+SHELL = Path("/bin/sh")
+
 # One set of flags: zig keeps compiler_rt and libc stubs per set, and a cold one costs a minute.
 #   -fno-sanitize=all  UBSan traps are on by default and kill valid programs; stands last, since order counts
 #   -g0 -s             debug info is on by default and holds the paths of whichever build filled the cache
@@ -126,7 +128,8 @@ class ZigTools:
     """The compilers for one architecture, on disk."""
 
     arch: Arch
-    bin: Path  # folder with cc, c++, ar and ranlib
+    bin: Path  # folder with cc, c++, ar and ranlib, which are scripts
+    shell: Path  # that runs them
     zig: Path
     version: str  # of ziglang
     cmake_toolchain: Path
@@ -167,8 +170,8 @@ def _kept(cache: Path) -> Path:
     return cache / "toolchains" / f"ziglang-{zig_version()}"
 
 
-def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
-    """Write (once) the wrappers for one architecture below `cache`. Raises `MachineError`."""
+def ensure_zig(arch: Arch, cache: Path, shell: Path = SHELL) -> ZigTools:
+    """Write (once) the wrappers for one architecture, scripts of this shell, below `cache`. Raises `MachineError`."""
     if any(char.isspace() for char in str(cache)):
         raise MachineError(
             f"the path of the cache, {cache}, holds a space, and build systems take CC apart at spaces",
@@ -179,11 +182,14 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     zig = kept if kept.exists() else zig_binary()
     program = shlex.quote(str(zig))
     target = arch.multiarch
-    files = {
+    scripts = {
         "bin/cc": _FILTER + _COMPILER.format(zig=program, command="cc", target=target, flags=_FLAGS),
         "bin/c++": _FILTER + _COMPILER.format(zig=program, command="c++", target=target, flags=_FLAGS),
         "bin/ar": _TOOL.format(zig=program, command="ar"),
         "bin/ranlib": _TOOL.format(zig=program, command="ranlib"),
+    }
+    files = {
+        **{name: script_of(shell, text) for name, text in scripts.items()},
         "config.site": _CONFIG_SITE.format(target=target, machine=platform.machine()),
     }
     identity = hashlib.sha256("\0".join([version, _CMAKE, *files.values()]).encode()).hexdigest()[:12]
@@ -195,6 +201,7 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
     return ZigTools(
         arch=arch,
         bin=root / "bin",
+        shell=shell,
         zig=zig,
         version=version,
         cmake_toolchain=root / "toolchain.cmake",
@@ -207,6 +214,11 @@ def ensure_zig(arch: Arch, cache: Path) -> ZigTools:
             "CONFIG_SITE": str(root / "config.site"),
         },
     )
+
+
+def script_of(shell: Path, text: str) -> str:
+    """A script for /bin/sh as one of another shell, which takes the same."""
+    return text.replace(f"#!{SHELL}\n", f"#!{shell}\n", 1)
 
 
 def wrappers_text() -> str:
