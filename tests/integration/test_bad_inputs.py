@@ -22,6 +22,7 @@ import pytest
 from tests.integration.conftest import IMAGE, Whb
 from tests.integration.projects import c_extension, sdist
 from tests.wheels import make_wheel
+from wheelhouse_builder.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -315,28 +316,30 @@ def wait_for(path: Path) -> None:
     wait_until(path.exists)
 
 
-def running_builds(whb: Whb) -> list[str]:
-    """The processes that are in a work folder of the cache."""
+def running_builds(whb: Whb, archive: Path) -> list[str]:
+    """The processes that are in a work folder of this source: other tests build at the same time."""
+    work = f"{whb.cache}/work/{sha256_of(archive)[:16]}-"
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "cwd").readlink().is_relative_to(whb.cache / "work"):
+            if str((process / "cwd").readlink()).startswith(work):
                 found.append((process / "cmdline").read_text())
     return found
 
 
 def test_ctrl_c_ends_the_children_and_the_next_run_goes_on(whb: Whb, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    arguments = build("slow", slow_project(tmp_path, gate))
+    archive = slow_project(tmp_path, gate)
+    arguments = build("slow", archive)
     process = start(whb, *arguments, cwd=tmp_path)
     wait_for(gate.with_suffix(".here"))
-    assert running_builds(whb)
+    assert running_builds(whb, archive)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "again" in said
     assert "Traceback" not in said
-    assert running_builds(whb) == []
+    assert running_builds(whb, archive) == []
     gate.touch()
     whb.ok(*arguments, cwd=tmp_path, **OFF)
     assert list((tmp_path / "wheelhouse").glob("slow-*.whl"))
@@ -365,12 +368,13 @@ def test_kill_9_in_the_middle_leaves_the_last_generation(whb: Whb, tmp_path: Pat
     whb.ok("build", "-P", "six", *FAST, cwd=tmp_path, **OFF)
     before = (tmp_path / "wheelhouse/simple/index.html").read_text()
     gate = tmp_path / "gate"
-    arguments = build("slow", slow_project(tmp_path, gate))
+    archive = slow_project(tmp_path, gate)
+    arguments = build("slow", archive)
     process = start(whb, *arguments, cwd=tmp_path)
     wait_for(gate.with_suffix(".here"))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: running_builds(whb) == [])
+    wait_until(lambda: running_builds(whb, archive) == [])
     assert (tmp_path / "wheelhouse/simple/index.html").read_text() == before
     gate.touch()
     whb.ok(*arguments, cwd=tmp_path, **OFF)

@@ -7,12 +7,15 @@ empty: what is mounted there is nothing, what is copied there is all it has.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.conftest import REPOSITORY
 from tests.integration.docker import docker
 from tests.integration.projects import c_extension, sdist
 from tests.integration.services import Dockerd, dockerd, podman_elsewhere, podman_with, ssh_to
@@ -143,23 +146,26 @@ def test_what_a_dead_process_left_there_is_removed_by_a_later_one(elsewhere: Doc
     assert elsewhere.left == NOTHING
 
 
+AS_ANOTHER = """\
+import os, sys
+from tests.integration.test_container_hosts import *
+folder, group = Path(sys.argv[1]), int(sys.argv[2])
+place = place_at("")
+os.setgroups([])
+os.setgid(group)
+os.setuid(1234)
+with mounted(place, [Mount(path=folder, writable=True)], labels.new_job()) as options:
+    run(place, f"mkdir -p {folder}/deep/er; touch {folder}/deep/er/file", options)
+"""
+
+
 def test_what_root_makes_in_a_container_is_the_users_afterwards() -> None:
     """As a user of the group docker, in a process of its own; such a user could not even remove it."""
-    group, place = Path("/var/run/docker.sock").stat().st_gid, place_at("")
+    group = Path("/var/run/docker.sock").stat().st_gid
     with tempfile.TemporaryDirectory(prefix="whb-users-") as name:  # where another user may go
         os.chown(name, 1234, group)
-        if (child := os.fork()) == 0:
-            try:
-                os.environ["HOME"] = name
-                os.setgroups([])
-                os.setgid(group)
-                os.setuid(1234)
-                with mounted(place, [Mount(path=Path(name), writable=True)], labels.new_job()) as options:
-                    run(place, f"mkdir -p {name}/deep/er; touch {name}/deep/er/file", options)
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        argv = [sys.executable, "-c", AS_ANOTHER, name, str(group)]
+        subprocess.run(argv, cwd=REPOSITORY, env={**os.environ, "HOME": name}, check=True)
         made = [path.stat() for path in Path(name).rglob("*")]
     assert {(status.st_uid, status.st_gid) for status in made} == {(1234, group)}
     assert len(made) == 3

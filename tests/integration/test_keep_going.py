@@ -88,7 +88,7 @@ def test_what_hangs_is_ended_with_all_that_it_started(whb: Whb, tmp_path: Path) 
     assert "took too long: its limit is 4 s, by the setting job-timeout" in rows["hung"]["message"]
     assert "job-timeout" in rows["hung"]["hint"]
     assert not [event for event in events if event["event"] == "job-retried"]
-    assert running_builds(whb) == []
+    assert running_builds(whb, hung) == []
 
 
 def test_a_refresh_does_not_try_what_is_known_to_fail(whb: Whb, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_after_kill_9_only_what_was_not_finished_is_built(whb: Whb, tmp_path: Pa
     """Nothing half-done is left either."""
     counter, gate = tmp_path / "tries", tmp_path / "gate"
     done = sdist(tmp_path, "done", with_setup("done", f"open({str(counter)!r}, 'a').write('x')"))
-    archives = (done, slow_project(tmp_path, gate))
+    archives = (done, slow := slow_project(tmp_path, gate))
     process = start(whb, "build", *packages(archives), *FAST, "-j", "2", "--json", cwd=tmp_path)
     assert process.stderr is not None
     said = iter(process.stderr.readline, "")
@@ -116,7 +116,7 @@ def test_after_kill_9_only_what_was_not_finished_is_built(whb: Whb, tmp_path: Pa
     wait_for(gate.with_suffix(".here"))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: running_builds(whb) == [])
+    wait_until(lambda: running_builds(whb, slow) == [])
     tries = counter.read_text()
     gate.touch()
     rows, _ = run(whb, "build", *archives, cwd=tmp_path, code=0)
