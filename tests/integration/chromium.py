@@ -75,7 +75,7 @@ class Browser:
             (rule["id"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]
         ]
 
-    def wait(self, holds: Callable[[], object], seconds: float = 10.0) -> None:
+    def wait(self, holds: Callable[[], object], seconds: float = 60.0) -> None:
         """Until something holds; fails when it never does."""
         deadline = time.monotonic() + seconds
         while not holds():
