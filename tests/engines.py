@@ -71,6 +71,9 @@ class FakeEngine:
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
         return ({"revision": self.revision},)
 
+    def why_not(self, source: Source, target: Target) -> str:
+        return ""
+
     def build(self, work: Work) -> RawWheel:
         self.built.append(work)
         with work.log.open("a") as log:

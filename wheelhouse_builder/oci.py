@@ -37,12 +37,9 @@ _ABOUT = {
 }
 # A container without network, nor proxies and what is secret in them: docker hands on those of its configuration,
 # podman those of its environment (docs.docker.com/engine/cli/proxy; podman-create(1), --http-proxy).
-_PROXIES = "HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY"
-NO_NETWORK = (
-    "--network",
-    "none",
-    *(option for name in f"{_PROXIES} {_PROXIES.lower()}".split() for option in ("--env", f"{name}=")),
-)
+_UPPER = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+PROXIES = (*_UPPER, *(name.lower() for name in _UPPER))
+NO_NETWORK = ("--network", "none", *(option for name in PROXIES for option in ("--env", f"{name}=")))
 # What the clients say (docker 20.10 and 28, podman 4.3), what it means, and what to do. The first that is found holds.
 _NOT_LET_IN = re.compile(
     r"permission denied while trying to connect to the docker|(?:docker|podman)\.sock: connect: permission denied",

@@ -140,9 +140,11 @@ def make_plan(
     cached: Sequence[Known],
     request_keys: KeyMaker,
     quarantined: Mapping[NormalizedName, str | None] = MappingProxyType({}),
+    why_not: Callable[[Source, Target], str] = lambda source, target: "",
 ) -> Plan:
     """Decide for each selection. `stored` is what the wheelhouse holds, `cached` what any earlier run built here.
 
+    `why_not` says why there are no `request_keys` for a source, for people.
     Nothing is done for the projects that are `quarantined` there (with the reason, if one is given).
     """
     decisions: list[Decision] = []
@@ -152,7 +154,7 @@ def make_plan(
     ]
     here, known = _Shelf.of(stored), _Shelf.of(cached)
     for selection, target in sorted(everything, key=lambda pair: (pair[0].name, pair[1])):
-        decision, job = _decide(selection, target, here, known, request_keys)
+        decision, job = _decide(selection, target, here, known, request_keys, why_not)
         decisions.append(decision)
         if job is not None:
             jobs[job.id] = replace(job, after=tuple(_predecessors(job, jobs.values())))
@@ -195,7 +197,12 @@ class _Shelf:
 
 
 def _decide(
-    selection: Selection, target: Target, stored: _Shelf, cached: _Shelf, request_keys: KeyMaker
+    selection: Selection,
+    target: Target,
+    stored: _Shelf,
+    cached: _Shelf,
+    request_keys: KeyMaker,
+    why_not: Callable[[Source, Target], str],
 ) -> tuple[Decision, Job | None]:
     def decided(action: Action, reason: str, **more: object) -> Decision:
         return Decision(
@@ -223,9 +230,7 @@ def _decide(
         return decided(Action.REUSE, reason, filename=built.filename, size=built.size), None
     keys = request_keys(choice, target)
     if not keys:
-        minor = target.python_version
-        reason = f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
-        return decided(Action.IMPOSSIBLE, reason), None
+        return decided(Action.IMPOSSIBLE, why_not(choice, target) or "no engine can build it here"), None
     job = Job(source=choice, target=target, request_keys=keys)
     if cached.built_from(choice, target, request_keys):
         return decided(Action.REUSE, "built before, taken from the build cache", job=job.id), job

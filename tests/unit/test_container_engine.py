@@ -18,6 +18,7 @@ from wheelhouse_builder.engines.base import Work
 from wheelhouse_builder.engines.container import engine as module
 from wheelhouse_builder.engines.container.cibuildwheel import Made
 from wheelhouse_builder.engines.container.engine import WAYS, ContainerEngine
+from wheelhouse_builder.engines.container.packages import Installed
 from wheelhouse_builder.engines.container.preflight import Place
 from wheelhouse_builder.engines.container.requirements import BuildRequirements
 from wheelhouse_builder.engines.container.toolchain import NativeTools
@@ -70,10 +71,18 @@ class World:
     removed: list[str] = field(default_factory=list)
     fails: Callable[[Work | None, int], None] = lambda *_: None  # gets the number of the order
     made: tuple[Target, ...] | None = None  # of what is ordered; None: all
+    packages: str | None = "libpq-17.6-r0"  # Alpine's, as they were installed; None: they cannot be
+    installs: list[dict[str, Any]] = field(default_factory=list)
 
     def prepare(self, *_: Any, pull: bool, **__: Any) -> Place:
         self.pulls.append(pull)
         return self.place
+
+    def ensure_installed(self, place: Place, names: tuple[str, ...], **more: Any) -> Installed:
+        self.installs.append({"names": names, "may_make": more["may_make"], "again": more["again"]})
+        if self.packages is None:
+            raise JobError("there is no package libpq-dev")
+        return Installed(image_id="sha256:with", packages=self.packages, made=0)
 
     def native_identity(self, place: Place, *, c: bool, rust: Rust | None, uv: bool = True) -> dict[str, str]:
         if not self.can_run:
@@ -84,7 +93,8 @@ class World:
     def native_tools(self, place: Place, target: Target, **more: Any) -> NativeTools:
         self.asked.append(more)
         identity = self.native_identity(place, c=more["c"], rust=more["rust"], uv=more["uv"])
-        return NativeTools(uv=more["uv"], told=", ".join(f"{name} {version}" for name, version in identity.items()))
+        told = ", ".join(f"{name} {version}" for name, version in identity.items())
+        return NativeTools(uv=more["uv"], told=told, environment={"CC": "zig"} if "zig" in identity else {})
 
     def cibuildwheel(self, *, scratch: Path, log: Path, **_: Any) -> Any:
         world = self
@@ -120,6 +130,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
     for name, value in {
         "prepare": made.prepare,
+        "ensure_installed": made.ensure_installed,
         "find_rust": lambda _: made.rust,
         "native_identity": made.native_identity,
         "native_tools": made.native_tools,
@@ -261,6 +272,62 @@ def test_an_image_is_got_to_build_and_not_to_plan(
     resolving = ResolveOptions(cache=tmp_path / "cache", offline=offline)
     make_engine(world, tmp_path, pulls=pulls, resolving=resolving).fingerprints(SDIST, ARM312)
     assert set(world.pulls) == {expected}
+
+
+# Alpine packages
+
+WITH_APK: dict[str, Any] = {"package_tables": {"demo": {"apk": ["libpq-dev"], "environment": {"LDFLAGS": "-Lmine"}}}}
+
+
+def test_a_recipe_that_names_no_alpine_packages_asks_for_no_image(world: World, tmp_path: Path) -> None:
+    engine = make_engine(world, tmp_path)
+    assert "packages" not in engine.build(make_work(tmp_path)).fingerprint
+    assert world.installs == []
+
+
+def test_a_build_with_alpine_packages_is_in_their_image_and_told_by_their_versions(
+    world: World, tmp_path: Path
+) -> None:
+    engine = make_engine(world, tmp_path, **WITH_APK)
+    raw = engine.build(make_work(tmp_path))
+    assert world.orders[0].image == "sha256:with"
+    assert (raw.fingerprint["packages"], raw.fingerprint["image"]) == ("libpq-17.6-r0", PLACE.image_id)
+    assert raw.fingerprint in engine.fingerprints(SDIST, ARM312)
+    assert {asked["names"] for asked in world.installs} == {("libpq-dev",)}
+    assert [asked["again"] for asked in world.installs] == [True, False]
+    world.packages = "libpq-17.7-r0"
+    assert raw.fingerprint not in engine.fingerprints(SDIST, ARM312)
+
+
+def test_zig_is_told_where_alpine_has_them_and_the_images_own_compiler_knows(world: World, tmp_path: Path) -> None:
+    make_engine(world, tmp_path, **WITH_APK).build(make_work(tmp_path))
+    (tmp_path / "second").mkdir()
+    emulated = make_engine(world, tmp_path, strategy=Strategy.EMULATED, **WITH_APK)
+    emulated.build(make_work(tmp_path / "second"))
+    by_zig, own = (order.aims[0].environment for order in world.orders)
+    assert (by_zig["C_INCLUDE_PATH"], by_zig["LDFLAGS"]) == ("/usr/include", "-Lmine -L/usr/lib")
+    assert "C_INCLUDE_PATH" not in own
+    assert own["LDFLAGS"] == "-Lmine"
+
+
+def test_packages_that_cannot_be_installed_fail_their_build_and_no_plan(world: World, tmp_path: Path) -> None:
+    world.packages = None
+    engine = make_engine(world, tmp_path, **WITH_APK)
+    assert [shape["packages"] for shape in engine.fingerprints(SDIST, ARM312)] == ["not installed yet"]
+    with pytest.raises(JobError, match="no package libpq-dev"):
+        engine.build(make_work(tmp_path))
+    assert world.orders == []
+
+
+@pytest.mark.parametrize(
+    ("pulls", "offline", "expected"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_packages_are_installed_to_build_and_not_to_plan(
+    world: World, tmp_path: Path, pulls: bool, offline: bool, expected: bool
+) -> None:
+    resolving = ResolveOptions(cache=tmp_path / "cache", offline=offline)
+    make_engine(world, tmp_path, pulls=pulls, resolving=resolving, **WITH_APK).fingerprints(SDIST, ARM312)
+    assert [asked["may_make"] for asked in world.installs] == [expected]
 
 
 # what runs natively

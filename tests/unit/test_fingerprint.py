@@ -80,6 +80,18 @@ def test_without_a_compiler_or_a_host_python_there_is_none(monkeypatch: pytest.M
     assert make_engine().fingerprints(SDIST, ARM) == ()
 
 
+def test_why_there_is_none() -> None:
+    assert "whb doctor --install --python 3.12" in make_engine().why_not(SDIST, ARM)
+
+
+def test_a_package_that_wants_alpines_is_none_of_its_jobs() -> None:
+    engine = make_engine(package_tables={"demo": {"apk": ["libxml2-dev", "libxslt-dev"]}})
+    assert engine.fingerprints(SDIST, ARM) == ()
+    why = engine.why_not(SDIST, ARM)
+    assert why.startswith("the recipe of demo names Alpine packages (libxml2-dev, libxslt-dev), which the container")
+    assert why.endswith('engine = ["cross", "container"]')
+
+
 @pytest.mark.parametrize(
     ("function", "answer"),
     [

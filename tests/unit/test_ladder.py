@@ -92,6 +92,19 @@ def test_without_any_rung_there_is_none() -> None:
     assert Ladder(engines=(Unable(), Lacking())).rungs(SDIST, AMD312) == ()
 
 
+@dataclass(kw_only=True)
+class Telling(Unable):
+    """One that says why."""
+
+    def why_not(self, source: Source, target: Target) -> str:
+        return f"no compiler for {source.name} and {target}"
+
+
+def test_why_there_is_no_rung_is_what_an_engine_says() -> None:
+    assert Ladder(engines=(Unable(), Telling())).why_not(SDIST, AMD312) == f"no compiler for demo and {AMD312}"
+    assert Ladder(engines=(Unable(),)).why_not(SDIST, AMD312) == ""
+
+
 def test_one_rung_by_its_name() -> None:
     engine = FakeEngine()
     ladder = Ladder(engines=(engine, Unable()))

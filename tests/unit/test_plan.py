@@ -177,10 +177,14 @@ def test_the_build_cache_of_another_wheelhouse_is_taken_through_a_job() -> None:
     assert [job.id for job in plan.jobs] == [only(plan).job]
 
 
-def test_without_a_toolchain_a_source_is_impossible_but_a_stored_build_of_it_is_not_asked_for() -> None:
-    decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: ()))
+def test_what_no_engine_can_build_is_impossible_and_the_reason_is_the_engines() -> None:
+    def why_not(source: Source, target: Target) -> str:
+        return f"no zig for {source.name} and {target}"
+
+    decision = only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: (), why_not=why_not))
     assert decision.action is Action.IMPOSSIBLE
-    assert "whb doctor --install --python 3.12" in decision.reason
+    assert decision.reason == f"no zig for cffi and {AMD312}"
+    assert only(make_plan({AMD312: [offer(SDIST)]}, [], [], lambda source, target: ())).reason
 
 
 def test_nothing_is_done_for_a_quarantined_project() -> None:

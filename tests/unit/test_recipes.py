@@ -113,6 +113,32 @@ def test_network_is_for_the_package_that_says_so_and_part_of_its_key() -> None:
     assert without.digest == store.load_package_recipe("cffi", None).digest != allowed.digest
 
 
+def test_alpine_packages_are_added_to_those_of_the_shipped_recipe() -> None:
+    recipe = PackageRecipe(apk=("libpq-dev",)).extended(PackageRecipe(apk=("libxml2-dev", "libpq-dev")))
+    assert recipe.apk == ("libpq-dev", "libxml2-dev")
+
+
+def test_a_recipe_without_alpine_packages_has_the_digest_that_it_had_before_there_were_any() -> None:
+    assert PackageRecipe().digest == "5a3c481380ded9c1719f61604a19275148e65c1b2df49e6f72019f5caffb6a5c"
+    assert PackageRecipe(apk=("libpq-dev",)).digest != PackageRecipe().digest
+
+
+ALPINE_NAME = st.text("abZ09+_.-", min_size=1).filter(lambda name: name[0] not in "+.-" and ".apk" not in name)
+
+
+@given(ALPINE_NAME)
+def test_names_of_alpine_packages(name: str) -> None:
+    assert store.load_package_recipe("x", None, {"apk": [name]}).apk == (name,)
+
+
+@given(
+    st.one_of(st.from_regex(r"[-!@=<>~./+].*", fullmatch=True), st.from_regex(r"[^A-Za-z0-9+_.-]").map("a{}".format))
+)
+def test_what_apk_or_a_shell_would_take_for_more_than_a_name_is_none(name: str) -> None:
+    with pytest.raises(UsageError, match="is no name of an Alpine package"):
+        store.load_package_recipe("x", None, {"apk": [name]})
+
+
 @pytest.mark.parametrize("name", store.package_names())
 def test_no_shipped_recipe_lets_a_build_use_the_network(name: str) -> None:
     assert not any(recipe.network for recipe in store._shipped(name))
@@ -142,6 +168,10 @@ def test_project_may_name_versions_too() -> None:
         ({"applies": "=40"}, "'=40' is no version specifier", '">=40,<45"'),
         ({"environment": []}, "environment: must be a table", None),
         ({"network": "true"}, "network: must be true or false", None),
+        ({"apk": "libxml2-dev"}, "apk: must be a list of strings", None),
+        ({"apk": ["libxml2-dev=2.13"]}, "'libxml2-dev=2.13' is no name of an Alpine package", '"libxml2-dev"'),
+        ({"apk": ["x.apk"]}, "'x.apk' is no name of an Alpine package", None),
+        ({"apk": [""]}, "'' is no name of an Alpine package", None),
     ],
 )
 def test_wrong_project_recipe(project: dict[str, object], message: str, hint: str | None) -> None:

@@ -363,6 +363,7 @@ def test_nothing_that_fits_is_impossible(world: World) -> None:
 def test_without_a_toolchain_a_source_is_impossible(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.offer_sdist()
     monkeypatch.setattr(FakeEngine, "fingerprints", lambda self, source, target: ())
+    monkeypatch.setattr(FakeEngine, "why_not", lambda self, source, target: "`whb doctor --install` gets a compiler")
     row = only(world.build())
     assert row.status is Status.IMPOSSIBLE
     assert "whb doctor" in row.message

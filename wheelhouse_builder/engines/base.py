@@ -71,5 +71,8 @@ class Engine(Protocol):
         Starts no subprocess that an earlier call has not paid for: planning calls it.
         """
 
+    def why_not(self, source: Source, target: Target) -> str:
+        """Why `fingerprints` are nothing, for people, with what to do; empty where another engine knows better."""
+
     def build(self, work: Work) -> RawWheel:
         """Build. Raises `JobError`, `MachineError` or `Cancelled`."""

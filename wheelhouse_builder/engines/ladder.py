@@ -64,6 +64,10 @@ class Ladder:
             self._tell(f"{error.message}; the other engines go on without it", error)
         return tuple(found)
 
+    def why_not(self, source: Source, target: Target) -> str:
+        """Why there are no `rungs`, for people, as the first engine that knows it says; empty if none does."""
+        return next(filter(None, (engine.why_not(source, target) for engine in self.engines)), "")
+
     def rung(self, strategy: Strategy, source: Source, target: Target) -> Rung | None:
         """The same for one engine; None where it cannot build for the target."""
         found = (rung for rung in self.rungs(source, target) if rung.engine.strategy is strategy)

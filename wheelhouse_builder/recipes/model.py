@@ -27,11 +27,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CRATE = re.compile(r"[A-Za-z0-9_-]+")
 _CRATE_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*")
 _RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|$)).+")
+# A name and no more: nothing that apk-add(8) takes for an option, a file (`.apk`), a version or a repository.
+_ALPINE = re.compile(r"(?!.*\.apk)[A-Za-z0-9_][A-Za-z0-9+_.-]*")
 
 
-def _digest(recipe: object) -> str:
-    text = json.dumps(asdict(recipe), sort_keys=True, default=str)  # type: ignore[call-overload] # a dataclass
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(values: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 # Packages
@@ -43,6 +44,7 @@ class PackageRecipe:
 
     applies: str = ""  # the versions that this is for, as a specifier (PEP 440)
     libraries: tuple[str, ...] = ()  # C libraries, found through pkg-config and the placeholders
+    apk: tuple[str, ...] = ()  # Alpine packages, for the container engine: what there is no library recipe of
     environment: Mapping[str, str] = field(default_factory=dict)
     config_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEP 517
     network: bool = False  # whether the package's build may use the network: what it fetches there is not checked
@@ -50,7 +52,10 @@ class PackageRecipe:
     @property
     def digest(self) -> str:
         """sha256 over all that the recipe says, but not over the libraries' own recipes."""
-        return _digest(self)
+        said = asdict(self)
+        if not self.apk:
+            del said["apk"]  # it came later: what was built before it keeps its key
+        return _digest(said)
 
     def fits(self, version: Version | None) -> bool:
         """Whether the recipe is for this version. A version that is not known is taken for a new one."""
@@ -61,6 +66,7 @@ class PackageRecipe:
         return replace(
             self,
             libraries=tuple(dict.fromkeys(self.libraries + other.libraries)),
+            apk=tuple(dict.fromkeys(self.apk + other.apk)),
             environment={**self.environment, **other.environment},
             config_settings={**self.config_settings, **other.config_settings},
             network=self.network or other.network,
@@ -81,7 +87,7 @@ class PackageRecipe:
 
 def parse_package_recipe(table: Table) -> PackageRecipe:
     """The recipe that a table holds, its placeholders not checked yet. Raises `UsageError`."""
-    table.only("applies", "libraries", "environment", "config-settings", "network")
+    table.only("applies", "libraries", "apk", "environment", "config-settings", "network")
     applies = table.text("applies") if "applies" in table.values else ""
     try:
         SpecifierSet(applies)
@@ -90,6 +96,7 @@ def parse_package_recipe(table: Table) -> PackageRecipe:
     recipe = PackageRecipe(
         applies=applies,
         libraries=table.texts("libraries"),
+        apk=table.texts("apk"),
         environment=table.text_map("environment"),
         config_settings=table.texts_map("config-settings"),
         network=table.flag("network"),
@@ -97,6 +104,9 @@ def parse_package_recipe(table: Table) -> PackageRecipe:
     for name in recipe.environment:
         if not _VARIABLE.fullmatch(name):
             raise table.wrong(f"environment.{name}", "is no name of an environment variable")
+    for name in recipe.apk:
+        if not _ALPINE.fullmatch(name):
+            raise table.wrong("apk", f"{name!r} is no name of an Alpine package", hint='write it as "libxml2-dev"')
     return recipe
 
 
@@ -163,7 +173,7 @@ class LibraryRecipe:
     @property
     def digest(self) -> str:
         """sha256 over all that the recipe says, the source's checksum included."""
-        return _digest(self)
+        return _digest(asdict(self))
 
 
 def parse_library_recipe(table: Table, name: str) -> LibraryRecipe:

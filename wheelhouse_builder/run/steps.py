@@ -53,7 +53,8 @@ def plan_of(run: Run, offers: Offers) -> Plan:
     marks = run.wheelhouse.records.marks()
     quarantined = {name: mark.reason for name, mark in marks.items() if mark.status is ProjectStatus.QUARANTINED}
     stored, cached = run.wheelhouse.wheels(), run.pipeline.builds.all()
-    plan = make_plan(offers.by_target, stored, cached, cache(run.pipeline.request_keys), quarantined)
+    keys, why_not = cache(run.pipeline.request_keys), run.pipeline.ladder.why_not
+    plan = make_plan(offers.by_target, stored, cached, keys, quarantined, why_not)
 
     def likely(job: Job) -> Estimate | None:
         return run.estimates().of(job.source.name, str(job.target), run.pipeline.first(job))

