@@ -25,6 +25,9 @@ requirements, the recipe, the settings) fails again: `whb refresh` leaves it unt
 `retry-after` says. What lies in the *machine* or the *network* is tried again by the next run, and some of it in the
 same run, where it may pass in a moment ([when something fails](../explanation/keep-going.md)).
 
+Where a library is missing that whb has no recipe of, and Alpine is known to have, the remedy names the line that has
+[Alpine's](../how-to/recipe.md#what-alpine-has) in the container engine: `apk = ["libxml2-dev"]`.
+
 What fails on *every* engine is not tried on the next one ([when a build fails on one engine](../how-to/engines.md)).
 
 This page is made from `wheelhouse_builder/diagnose/rules/` by `python -m tests.failures_page`. For each rule,

@@ -27,7 +27,7 @@ from wheelhouse_builder.diagnose.diagnosis import Diagnosis, LogLine, diagnose
 from wheelhouse_builder.diagnose.rules import LiesIn, Rule, failure_classes, rules
 from wheelhouse_builder.diagnose.search import last_hit, lines_before, pieces
 from wheelhouse_builder.errors import PASSING_KINDS
-from wheelhouse_builder.recipes.store import library_names
+from wheelhouse_builder.recipes.store import library_names, load_package_recipe
 from wheelhouse_builder.target import Arch
 from wheelhouse_builder.verify.symbols import MUSL_FLOORS, musl_exports
 
@@ -213,6 +213,24 @@ def test_missing_header_names_its_library(header: str, library: str) -> None:
     assert f"needs {library}" in diagnosis.remedy
     assert ("--fix" in diagnosis.remedy) == (library in library_names())
     assert diagnosis.library in (library, "")
+
+
+@pytest.mark.parametrize(
+    ("header", "package"),
+    [("libxml/tree.h", "libxml2-dev"), ("libpq-fe.h", "libpq-dev"), ("zlib.h", ""), ("nobody/knows.h", "")],
+)
+def test_what_alpine_has_is_told_where_there_is_no_recipe(header: str, package: str) -> None:
+    remedy = read(f"src/x.c:7:10: fatal error: '{header}' file not found\n").remedy
+    assert (f'apk = ["{package}"] under [packages.NAME]' in remedy) == bool(package)
+    assert ("apk" in remedy) == bool(package)
+
+
+def test_what_alpine_has_is_a_library_that_a_build_may_lack_and_no_recipe_builds() -> None:
+    tables = tomllib.loads((resources.files("wheelhouse_builder.diagnose") / "libraries.toml").read_text())
+    named = {library for table in ("headers", "packages", "links") for library in tables[table].values()}
+    assert tables["alpine"].keys() <= named - set(library_names())
+    for package in tables["alpine"].values():
+        assert load_package_recipe("x", None, {"apk": [package]}).apk == (package,)
 
 
 @pytest.mark.parametrize(

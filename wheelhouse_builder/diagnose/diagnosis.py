@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wheelhouse_builder.diagnose.rules import library_of, rules
+from wheelhouse_builder.diagnose.rules import alpine_package_of, library_of, rules
 from wheelhouse_builder.diagnose.search import (
     BESIDE,
     Piece,
@@ -36,6 +36,7 @@ _LIKE_AN_ERROR = re.compile(
     r"|could not|unable|undefined|not found|no such|denied|unsupported)\b|\w(?:Error|Exception)\b"
 )
 _HAS_RECIPE = "; there is a recipe, and `--fix` adds it"
+_ALPINE_HAS = '; Alpine has it, for --engine cross,container: apk = ["{package}"] under [packages.NAME] in whb.toml'
 _NOT_KNOWN = "why is not known: no rule fits what the build said"
 _NOT_KNOWN_REMEDY = (
     "the last lines that look like errors are shown, and the log has all that the build said; another version of the"
@@ -120,13 +121,21 @@ def _diagnosis(hit: Hit, log: BinaryIO) -> Diagnosis:
         rule=rule.id,
         kind=rule.kind,
         cause=rule.cause.format_map(names),
-        remedy=rule.remedy.format_map(names) + (_HAS_RECIPE if library in library_names() else ""),
+        remedy=rule.remedy.format_map(names) + _where_it_is(library),
         thread=rule.thread,
         everywhere=rule.everywhere,
         library=library,
         line=_shown(hit.match).strip(),
         excerpt=_last_errors(log) if rule.shows_log else _neighbours(hit, log),
     )
+
+
+def _where_it_is(library: str) -> str:
+    """How a build comes by a library that it lacks, where that is known."""
+    if library in library_names():
+        return _HAS_RECIPE
+    package = alpine_package_of(library)
+    return _ALPINE_HAS.format(package=package) if package else ""
 
 
 def _neighbours(hit: Hit, log: BinaryIO) -> tuple[LogLine, ...]:

@@ -135,6 +135,12 @@ def library_of(names: Mapping[str, str]) -> str:
     return found
 
 
+def alpine_package_of(library: str) -> str:
+    """The package of Alpine with a library that there is no recipe of; empty if it is not known."""
+    found: str = _data("libraries.toml")["alpine"].get(library, "")
+    return found
+
+
 @cache
 def _data(file: str) -> Mapping[str, Any]:
     return tomllib.loads((resources.files(__package__) / file).read_text(encoding="utf-8"))
