@@ -18,13 +18,17 @@ from tests.integration.conftest import in_alpine
 from tests.integration.docker import docker
 from tests.integration.projects import c_extension, sdist
 from tests.integration.web import serving_files
-from wheelhouse_builder.engines.container.packages import REPOSITORY
+from wheelhouse_builder.engines.container.packages import REPOSITORY, ensure_installed
+from wheelhouse_builder.engines.container.preflight import prepare
+from wheelhouse_builder.errors import JobError
 from wheelhouse_builder.history.store import History
-from wheelhouse_builder.target import Arch
+from wheelhouse_builder.process import Canceller
+from wheelhouse_builder.settings.container import ContainerSettings
+from wheelhouse_builder.target import Arch, Target
 from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.integration.conftest import Whb
 
@@ -180,41 +184,42 @@ def without_apk(tmp_path_factory: pytest.TempPathFactory) -> str:
     return "whb-test/without-apk:amd64"
 
 
-def failed(rows: Mapping[tuple[str, str], Any]) -> str:
-    (row,) = rows.values()
-    assert row["status"] == "failed"
-    return json.dumps(row)
-
-
-def test_a_package_that_does_not_exist_is_named(world: World, tmp_path: Path) -> None:
+def test_a_package_that_does_not_exist_fails_its_job(world: World, tmp_path: Path) -> None:
     (tmp_path / "whb.toml").write_text('[packages.asks]\napk = ["libwhbanswer-dev", "libwhbquestion-dev"]\n')
-    told = failed(world.build(tmp_path, *AMD312, code=1, WHB_VERIFY_ENGINE="off"))
-    assert "cannot be installed in whb-test/with-mirror:amd64 in docker: there is no package libwhbquestion-dev" in told
-    assert "correct apk in [packages.asks]" in told
+    (row,) = world.build(tmp_path, *AMD312, code=1, WHB_VERIFY_ENGINE="off").values()
+    assert row["status"] == "failed"
+    assert "in whb-test/with-mirror:amd64 in docker: there is no package libwhbquestion-dev" in row["message"]
+    assert "correct apk in [packages.asks]" in row["hint"]
+
+
+def refused(image: str, cache: Path, *, may_make: bool = True) -> JobError:
+    """Why this image cannot have the library."""
+    settings = ContainerSettings(images={Arch.X86_64: image})
+    place = prepare(settings, Target((3, 12), Arch.X86_64), pull=False)
+    options: dict[str, Any] = {"may_make": may_make, "again": True, "cache": cache, "canceller": Canceller()}
+    with pytest.raises(JobError) as caught:
+        ensure_installed(place, ("libwhbanswer",), tell=lambda _: None, **options)
+    return caught.value
 
 
 def test_a_mirror_that_is_gone_is_named(world: World, tmp_path: Path) -> None:
-    (tmp_path / "whb.toml").write_text('[packages.asks]\napk = ["libwhbanswer"]\n')
     with gone(world.mirror):
-        told = failed(world.build(tmp_path, *AMD312, code=1, WHB_VERIFY_ENGINE="off"))
-    assert "the Alpine packages libwhbanswer cannot be installed" in told
-    assert "/x86_64/index.adb: " in told
-    assert "/etc/apk/repositories" in told
+        error = refused(NAME.format(arch="amd64"), tmp_path)
+    assert "the Alpine packages libwhbanswer cannot be installed in whb-test/with-mirror:amd64" in error.message
+    assert "/x86_64/index.adb: " in error.message
+    assert "/etc/apk/repositories" in str(error.hint)
 
 
-def test_an_image_without_apk_is_named(world: World, without_apk: str, tmp_path: Path) -> None:
-    (tmp_path / "whb.toml").write_text(RECIPE)
-    images = {"WHB_CONTAINER_IMAGES": f"amd64={without_apk}", "WHB_VERIFY_ENGINE": "off"}
-    told = failed(world.build(tmp_path, *AMD312, code=1, **images))
-    assert f"in {without_apk} in docker: it has no apk" in told
-    assert "container.images" in told
+def test_an_image_without_apk_is_named(without_apk: str, tmp_path: Path) -> None:
+    error = refused(without_apk, tmp_path)
+    assert f"in {without_apk} in docker: it has no apk" in error.message
+    assert "container.images" in str(error.hint)
 
 
-def test_what_is_not_installed_yet_cannot_be_had_offline(world: World, built: Path, tmp_path: Path) -> None:
-    (tmp_path / "whb.toml").write_text('[packages.asks]\napk = ["libwhbanswer"]\n')
-    told = failed(world.build(tmp_path, *AMD312, "--offline", code=1, WHB_VERIFY_ENGINE="off"))
-    assert "the Alpine packages libwhbanswer are not installed in whb-test/with-mirror:amd64 in docker yet" in told
-    assert "a run without --offline" in told
+def test_what_is_not_installed_yet_cannot_be_had_offline(world: World, tmp_path: Path) -> None:
+    error = refused(NAME.format(arch="amd64"), tmp_path, may_make=False)
+    assert "the Alpine packages libwhbanswer are not installed in whb-test/with-mirror:amd64" in error.message
+    assert "without --offline" in str(error.hint)
 
 
 def test_the_cross_engine_alone_names_the_setting(world: World, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_package_that_wants_alpines_is_none_of_its_jobs() -> None:
     assert engine.fingerprints(SDIST, ARM) == ()
     why = engine.why_not(SDIST, ARM)
     assert why.startswith("the recipe of demo names Alpine packages (libxml2-dev, libxslt-dev), which the container")
-    assert why.endswith('engine = ["cross", "container"]')
+    assert 'engine = ["cross", "container"]' in why
 
 
 @pytest.mark.parametrize(

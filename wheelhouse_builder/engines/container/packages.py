@@ -199,7 +199,7 @@ class _Image:
             hint = "containers must reach what the image's /etc/apk/repositories names; later --offline will do, too"
         elif missing := _NO_PACKAGE.findall(said):
             why, kind = f"there is no package {', '.join(missing)}", "missing-library"
-            hint = f"correct apk in [packages.NAME]; `{program} run --rm -it {image} apk search` knows the names"
+            hint = f"correct apk in [packages.NAME]: `{program} run --rm {image} apk search --no-cache …` finds names"
         what = f"the Alpine packages {self._what} cannot be installed in {self.place.name}: {why}"
         return JobError(what, hint=hint, tail=said, kind=kind, everywhere=True)
 

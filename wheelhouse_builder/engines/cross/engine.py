@@ -99,7 +99,8 @@ class CrossEngine:
         """Why there are no `fingerprints`: it wants zig, a host Python of the minor, and no package of Alpine."""
         if names := self._recipe(source).apk:
             wanted = f"the recipe of {source.name} names Alpine packages ({', '.join(names)})"
-            return f'{wanted}, which the container engine alone can have: engine = ["cross", "container"]'
+            how = 'engine = ["cross", "container"]; `whb doctor --engine container` says what it lacks here'
+            return f"{wanted}, which the container engine alone can have: {how}"
         minor = target.python_version
         return f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
 
