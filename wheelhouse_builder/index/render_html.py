@@ -8,11 +8,11 @@ but uv reads them, and with them `--exclude-newer` works on static files.
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wheelhouse_builder.index.model import HTML_API_VERSION, UNMARKED, File, Project
+from wheelhouse_builder.index.web_page import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,9 +61,9 @@ def file_link(file: File) -> str:
 
 
 def _anchor(href: str, text: str, attributes: dict[str, str | None] | None = None) -> str:
-    known = {"href": href} | {name: value for name, value in (attributes or {}).items() if value is not None}
-    written = " ".join(f'{name}="{escape(value)}"' for name, value in known.items())
-    return f"<a {written}>{escape(text)}</a><br>"
+    known = {"href": href} | (attributes or {})
+    written = " ".join([f'{name}="{escaped(value)}"' for name, value in known.items() if value is not None])
+    return f"<a {written}>{escaped(text)}</a><br>"
 
 
 def _page(title: str, lines: Sequence[str], metas: Iterable[tuple[str, str]] = ()) -> str:
@@ -73,12 +73,12 @@ def _page(title: str, lines: Sequence[str], metas: Iterable[tuple[str, str]] = (
         "<head>",
         '<meta charset="utf-8">',
         *(
-            f'<meta name="{name}" content="{escape(content)}">'
+            f'<meta name="{name}" content="{escaped(content)}">'
             for name, content in (("pypi:repository-version", HTML_API_VERSION), *metas)
         ),
-        f"<title>{escape(title)}</title>",
+        f"<title>{escaped(title)}</title>",
         "</head>",
         "<body>",
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{escaped(title)}</h1>",
     )
     return "\n".join((*head, *lines, "</body>", "</html>", ""))

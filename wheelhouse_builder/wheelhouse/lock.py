@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -81,7 +80,7 @@ def _holder_file(path: Path) -> Path:
 def _write_holder(note: Path) -> None:
     holder = Holder(
         pid=os.getpid(),
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         command=" ".join(sys.argv)[:200],
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import sqlite3
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+_version = lru_cache(1 << 14)(Version)  # the wheels of a version have it in common
 _BUSY_SECONDS = 30.0
 _WHEEL = ".whl"
 
@@ -45,7 +47,7 @@ class Changes(NamedTuple):
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(StoredWheel) if field.name != "yanked")
-_SELECT = "SELECT wheels.*, reason AS yanked FROM wheels LEFT JOIN yanks USING (name, version)"
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, reason AS yanked FROM wheels LEFT JOIN yanks USING (name, version)"  # noqa: S608  # constants
 _NAMED = "name IN (SELECT value FROM json_each(:names))"
 _WRITTEN = (*_COLUMNS, *Seen._fields)
 _INSERT = f"INSERT OR REPLACE INTO wheels ({', '.join(_WRITTEN)}) VALUES (:{', :'.join(_WRITTEN)})"  # noqa: S608  # constants
@@ -172,7 +174,7 @@ class Records:
             return {}
         with self.transaction() as connection:
             rows = connection.execute("SELECT name, version, reason FROM yanks").fetchall()
-            return {(row["name"], Version(row["version"])): row["reason"] for row in rows}
+            return {(row["name"], _version(row["version"])): row["reason"] for row in rows}
 
     def set_mark(self, name: NormalizedName, mark: Mark) -> None:
         """Note what is said of a project as a whole."""
@@ -334,14 +336,14 @@ def _dump(wheel: StoredWheel) -> dict[str, Any]:
 
 
 def _load(row: sqlite3.Row) -> StoredWheel:
-    values = {name: row[name] for name in (*_COLUMNS, "yanked")}
+    values = dict(zip((*_COLUMNS, "yanked"), row, strict=True))  # a name is searched for in each row
     return StoredWheel(
         **values
         | {
-            "version": Version(values["version"]),
+            "version": _version(values["version"]),
             "project_keys": tuple((key, target) for key, target in json.loads(values["project_keys"])),
             "notes": tuple(json.loads(values["notes"])),
-            "verdicts": tuple(map(_load_verdict, json.loads(values["verdicts"]))),
+            "verdicts": _load_verdicts(values["verdicts"]),
             "published_at": _moment(values["published_at"]),
         }
     )
@@ -349,7 +351,7 @@ def _load(row: sqlite3.Row) -> StoredWheel:
 
 def _load_stub(row: sqlite3.Row) -> StoredStub:
     values = {name: row[name] for name in (*_STUB_COLUMNS, "yanked")}
-    known = {"version": Version(values["version"]), "published_at": _moment(values["published_at"])}
+    known = {"version": _version(values["version"]), "published_at": _moment(values["published_at"])}
     return StoredStub(**values | known)
 
 
@@ -368,6 +370,11 @@ def _moment(text: str | None) -> datetime | None:
 
 def _dump_verdicts(verdicts: Iterable[Verdict]) -> str:
     return json.dumps([dataclasses.asdict(verdict) for verdict in verdicts])
+
+
+@lru_cache(1 << 10)  # many wheels were checked in the same way, or not at all
+def _load_verdicts(text: str) -> tuple[Verdict, ...]:
+    return tuple(map(_load_verdict, json.loads(text)))
 
 
 def _load_verdict(values: dict[str, Any]) -> Verdict:
