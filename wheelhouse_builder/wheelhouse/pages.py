@@ -47,42 +47,39 @@ def folder_of(wheelhouse: Wheelhouse, key: str) -> Path:
 
 
 class NewPages:
-    """What one publication adds."""
+    """What one publication adds. Forks of its process may add, too: what was made is what is in the scratch folder."""
 
     def __init__(self, wheelhouse: Wheelhouse) -> None:
         self._wheelhouse = wheelhouse
         self._scratch = wheelhouse.scratch / "pages"
-        self._made: dict[str, list[str]] = {}
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def add(self, files: Mapping[str, bytes]) -> str:
         """Have a folder with these files, whole; returns its name."""
         key = key_of(files)
-        if key not in self._made and not _holds(folder_of(self._wheelhouse, key), files):
+        if not _holds(folder_of(self._wheelhouse, key), files) and not (self._scratch / key).is_dir():
             disk.make_folder(self._scratch / key, files)
-            self._made[key] = list(files)
         return key
 
     def settle(self) -> None:
         """Flush the folders and put them in place. One that lost a file, or has a wrong one, is made whole."""
-        if not self._made:
+        made = {folder: sorted(path.name for path in folder.iterdir()) for folder in sorted(self._scratch.glob("*"))}
+        if not made:
             return
-        folders = {f"{self._scratch}/{key}": names for key, names in self._made.items()}
-        disk.flush([*folders, *(f"{folder}/{name}" for folder, names in folders.items() for name in names)])
+        disk.flush([*made, *(f"{folder}/{name}" for folder, names in made.items() for name in names)])
         changed = {self._wheelhouse.pages}
-        for key, names in self._made.items():
-            place = folder_of(self._wheelhouse, key)
+        for folder, names in made.items():
+            place = folder_of(self._wheelhouse, folder.name)
             place.parent.mkdir(exist_ok=True)
             if place.is_dir():
                 for name in names:
-                    disk.move(self._scratch / key / name, place / name)
+                    disk.move(folder / name, place / name)
                 changed.add(place)
             else:
-                disk.move(self._scratch / key, place)
+                disk.move(folder, place)
             changed.add(place.parent)
         disk.flush(changed)
         shutil.rmtree(self._scratch)
-        self._made.clear()
 
 
 def is_whole(folder: Path) -> bool:
