@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from hypothesis import settings
 
@@ -10,6 +11,9 @@ settings.register_profile("whb", deadline=None)  # a busy machine is no defect
 settings.load_profile("whb")
 
 gc.disable()  # until all tests are collected
+
+for name in ("COLUMNS", "LINES"):  # from the readline that pytest loads to its workers: programs fold lines by them
+    os.environ.pop(name, None)
 
 
 def pytest_collection_finish() -> None:
