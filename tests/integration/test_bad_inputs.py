@@ -147,16 +147,31 @@ def test_a_missing_header_is_named(whb: Whb, tmp_path: Path) -> None:
     assert "needs-lib-1.0-cp312-musllinux_1_2_aarch64.log" in said
 
 
-def test_a_missing_pkg_config_package_is_named(whb: Whb, tmp_path: Path) -> None:
+def asking(folder: Path, command: str) -> Path:
+    """An sdist whose setup.py must run this command, a list in Python."""
     setup = (
         "import subprocess, os\nfrom setuptools import setup, Extension\n"
-        "subprocess.run([os.environ['PKG_CONFIG'], '--cflags', '--print-errors', 'libxslt'], check=True)\n"
-        "setup(name='wants-pc', version='1.0', ext_modules=[Extension('x', ['wants_pc.c'])])\n"
+        f"subprocess.run({command}, check=True)\n"
+        "setup(name='asking', version='1.0', ext_modules=[Extension('x', ['asking.c'])])\n"
     )
-    files = {**c_extension("wants-pc"), "setup.py": setup}
+    files = {**c_extension("asking"), "setup.py": setup}
     files["pyproject.toml"] = '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
-    said = refused(whb, 1, *build("wants-pc", sdist(tmp_path, "wants-pc", files)), cwd=tmp_path)
-    assert "libxslt" in said
+    return sdist(folder, "asking", files)
+
+
+def test_a_missing_pkg_config_package_is_named(whb: Whb, tmp_path: Path) -> None:
+    archive = asking(tmp_path, "[os.environ['PKG_CONFIG'], '--cflags', '--print-errors', 'libxslt']")
+    assert "libxslt" in refused(whb, 1, *build("asking", archive), cwd=tmp_path)
+
+
+def test_a_config_program_of_this_machine_is_not_asked(whb: Whb, tmp_path: Path) -> None:
+    program = tmp_path / "bin/xslt-config"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho -I/usr/include\n")
+    program.chmod(0o755)
+    archive, path = asking(tmp_path, "['xslt-config', '--cflags']"), f"{program.parent}:{os.environ['PATH']}"
+    said = refused(whb, 1, *build("asking", archive), cwd=tmp_path, PATH=path)
+    assert "the build asks xslt-config where a C library is, and it is not there" in said
 
 
 def test_a_compiler_error_shows_its_lines_and_the_log(whb: Whb, tmp_path: Path) -> None:
