@@ -116,14 +116,16 @@ def test_what_links_an_alpine_package_is_built_in_the_container_and_loads_withou
         assert [name for name in archive.namelist() if name.startswith("asks.libs/libwhbanswer-")]
 
 
-@pytest.mark.parametrize(("arch", "platform"), [("amd64", AMD), ("arm64", ARM)])
-def test_it_has_the_librarys_answer_in_an_alpine_that_has_no_such_library(
-    built: Path, arch: str, platform: str
-) -> None:
+@pytest.mark.parametrize("arch", list(Arch))
+def test_it_has_the_librarys_answer_in_an_alpine_that_has_no_such_library(built: Path, arch: Arch) -> None:
+    assert answer_of(built / f"wheelhouse/asks-1.0-cp312-cp312-musllinux_1_2_{arch}.whl", arch) == "42"
+
+
+def answer_of(wheel: Path, arch: Arch) -> str:
     with tempfile.TemporaryDirectory(prefix="whb-asks-") as unpacked:
-        zipfile.ZipFile(built / f"wheelhouse/asks-1.0-cp312-cp312-{platform}.whl").extractall(unpacked)
+        zipfile.ZipFile(wheel).extractall(unpacked)
         script = "! apk info -e libwhbanswer; PYTHONPATH=/asks python3 -c 'import asks; print(asks.answer())'"
-        assert in_alpine("3.12", arch, script, (Path(unpacked), "/asks")).strip() == "42"
+        return in_alpine("3.12", arch.docker, script, (Path(unpacked), "/asks")).strip()
 
 
 def test_the_history_says_which_packages_it_was_built_with(built: Path) -> None:
@@ -150,9 +152,15 @@ def images_with_packages() -> list[dict[str, Any]]:
     ]
 
 
-def test_a_second_run_has_nothing_to_do(world: World, built: Path) -> None:
+def again(world: World, built: Path) -> dict[str, Any]:
+    """The row of a later run that asks for the same."""
     done = world(built, "build", "-P", f"asks @ {(built / 'asks-1.0.tar.gz').as_uri()}", *AMD312, "--json")
-    assert [row["decision"] for row in json.loads(done)["rows"]] == ["reuse"]
+    (row,) = json.loads(done)["rows"]
+    return dict(row)
+
+
+def test_a_second_run_has_nothing_to_do(world: World, built: Path) -> None:
+    assert again(world, built)["decision"] == "reuse"
 
 
 def test_once_they_are_installed_builds_have_them_offline(world: World, built: Path, tmp_path: Path) -> None:
@@ -161,6 +169,18 @@ def test_once_they_are_installed_builds_have_them_offline(world: World, built: P
     with gone(world.mirror):
         rows = world.build(tmp_path, *AMD312, "--offline", WHB_VERIFY_ENGINE="off")
     assert [row["status"] for row in rows.values()] == ["ready"]
+
+
+def test_an_image_that_is_removed_is_made_anew_and_other_versions_in_it_mean_a_new_build(
+    world: World, built: Path
+) -> None:
+    remove_images()
+    assert again(world, built)["decision"] == "reuse"
+    world.mirror.answer(43, "1.0-r1", world.whb.cache)
+    remove_images()
+    row = again(world, built)
+    assert row["decision"] == "build"
+    assert answer_of(built / "wheelhouse" / row["filename"], Arch.X86_64) == "43"
 
 
 @contextlib.contextmanager
