@@ -254,8 +254,8 @@ log: /logs/lxml.log
 /w: generation 3, published
 run the same command again after the cause is gone: what is ready is kept
 install from it, with no network and no compiler:
-  pip install --no-index --find-links /w 'cffi>=2'
-  pip install --index-url file:///w/simple 'cffi>=2'
+  pip install --no-index --find-links /w cffi
+  pip install --index-url file:///w/simple cffi
 """
     )
 

@@ -128,12 +128,15 @@ def next_steps(report: Report, settings: Settings) -> Iterator[str]:
     yield f"{wheelhouse}: generation {report.generation}, {news}"
     if report.failed:
         yield "run the same command again after the cause is gone: what is ready is kept"
-    ready = sorted({str(row.name) for row in report.rows if row.status is Status.READY})
+    missing = {row.name for row in report.rows if row.status is not Status.READY}
+    ready = sorted({str(row.name) for row in report.rows} - missing)
     if report.rows and not ready:
         return
     packages, files = list(settings.packages), [file for file in settings.requirements if not file.is_dir()]
     if len(files) < len(settings.requirements) or any(map(is_location, packages)):
         packages = ready  # pip would build what is there once more: names lead it to the wheels
+    if missing:
+        packages, files = ready, []  # pip installs all that it is asked for, or nothing
     inputs = [part for file in files for part in ("-r", from_here(file))] + packages
     yield "install from it, with no network and no compiler:"
     yield "  " + shlex.join(["pip", "install", "--no-index", "--find-links", wheelhouse, *inputs])
