@@ -21,6 +21,7 @@ from tests.integration.web import serving_files
 from wheelhouse_builder.engines.container.packages import REPOSITORY, ensure_installed
 from wheelhouse_builder.engines.container.preflight import prepare
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.events import ignore
 from wheelhouse_builder.history.store import History
 from wheelhouse_builder.process import Canceller
 from wheelhouse_builder.settings.container import ContainerSettings
@@ -218,7 +219,7 @@ def refused(image: str, cache: Path, *, may_make: bool = True) -> JobError:
     place = prepare(settings, Target((3, 12), Arch.X86_64), pull=False)
     options: dict[str, Any] = {"may_make": may_make, "again": True, "cache": cache, "canceller": Canceller()}
     with pytest.raises(JobError) as caught:
-        ensure_installed(place, ("libwhbanswer",), tell=lambda _: None, **options)
+        ensure_installed(place, ("libwhbanswer",), listener=ignore, **options)
     return caught.value
 
 

@@ -14,6 +14,7 @@ from wheelhouse_builder import oci
 from wheelhouse_builder.engines.container import packages
 from wheelhouse_builder.engines.container.packages import Installed, ensure_installed
 from wheelhouse_builder.errors import JobError
+from wheelhouse_builder.events import Event, Level, Note, ignore
 from wheelhouse_builder.process import Canceller, Completed
 
 if TYPE_CHECKING:
@@ -80,9 +81,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return made
 
 
-def installed(cache: Path, *names: str, told: list[str] | None = None, **more: Any) -> Installed:
-    options = {"may_make": True, "again": True, "cache": cache, "canceller": Canceller(), **more}
-    options["tell"] = (told if told is not None else []).append
+def installed(cache: Path, *names: str, **more: Any) -> Installed:
+    options = {"may_make": True, "again": True, "cache": cache, "canceller": Canceller(), "listener": ignore, **more}
     return ensure_installed(PLACE, names or ("libxml2-dev",), **options)
 
 
@@ -95,14 +95,15 @@ def refused(cache: Path, **more: Any) -> JobError:
 
 
 def test_apk_alone_runs_with_network_and_reaches_nothing_of_this_machine(service: Service, tmp_path: Path) -> None:
-    told: list[str] = []
-    assert installed(tmp_path, "libxml2-dev", "libpq-dev", told=told).packages == VERSIONS
+    told: list[Event] = []
+    assert installed(tmp_path, "libxml2-dev", "libpq-dev", listener=told.append).packages == VERSIONS
     (command,) = service.calls("run")
     place = command.index(PLACE.image_id)
     assert command[place + 1 :] == ["apk", "add", "--no-cache", "libxml2-dev", "libpq-dev"]
     assert not {"--network", "--mount", "--volume", "-v", "--privileged"}.intersection(command[:place])
     assert "no-new-privileges" in command[:place]
-    assert told == ["installing the Alpine packages libxml2-dev, libpq-dev in whb-test/musllinux:arm64 for arm64"]
+    what = "the Alpine packages libxml2-dev, libpq-dev in whb-test/musllinux:arm64 for arm64"
+    assert told == [Note(text=f"installing {what}")]
 
 
 def test_the_image_starts_as_the_one_that_it_is_made_from(service: Service, tmp_path: Path) -> None:
@@ -161,13 +162,13 @@ def test_an_old_one_stays_where_no_new_one_can_be_had_and_where_none_is_to_be_ma
     old = installed(tmp_path)
     service.now += WEEK
     service.fault = "WARNING: fetching https://x/APKINDEX.tar.gz: DNS: transient error\nERROR: unable to select"
-    told: list[str] = []
+    told: list[Event] = []
     for may_make in (False, True):
         monkeypatch.setattr(packages, "_answers", {})
-        assert installed(tmp_path, told=told, may_make=may_make) == old
-    assert len(told) == 2
-    assert "fetching https://x/APKINDEX.tar.gz: DNS: transient error; those of the image whb-packages:" in told[1]
-    assert "more than a week old" in told[1]
+        assert installed(tmp_path, listener=told.append, may_make=may_make) == old
+    (warning,) = (note for note in told if isinstance(note, Note) and note.level is Level.WARNING)
+    assert "fetching https://x/APKINDEX.tar.gz: DNS: transient error; those of the image whb-packages:" in warning.text
+    assert "more than a week old" in warning.text
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,15 @@ class ContainerEngine:
     # where, and in which ways
 
     def _place(self, target: Target) -> Place:
+        def tell(text: str) -> None:
+            self.listener(Note(text=text))
+
         return prepare(
             self.settings,
             target,
             pull=self._gets_images,
             cache=self.cache,
-            tell=self._tell,
+            tell=tell,
             canceller=self.canceller,
         )
 
@@ -159,16 +162,13 @@ class ContainerEngine:
             may_make=self._gets_images,
             again=again,
             cache=self.cache,
-            tell=self._tell,
+            listener=self.listener,
             canceller=self.canceller,
         )
 
     @property
     def _gets_images(self) -> bool:
         return self.pulls and not self.resolving.offline
-
-    def _tell(self, text: str) -> None:
-        self.listener(Note(text=text))
 
     def _ways(self, place: Place) -> tuple[Strategy, ...]:
         """The ways that differ there."""

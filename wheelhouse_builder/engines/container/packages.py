@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 from wheelhouse_builder.engines.container.labels import blank_labels, create_options, new_job
 from wheelhouse_builder.errors import JobError, MachineError
+from wheelhouse_builder.events import Level, Note
 from wheelhouse_builder.locking import locked
 from wheelhouse_builder.oci import PROXIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from wheelhouse_builder.engines.container.preflight import Place
+    from wheelhouse_builder.events import Listener
     from wheelhouse_builder.oci import Oci
     from wheelhouse_builder.process import Canceller
 
@@ -58,13 +60,13 @@ def ensure_installed(
     may_make: bool,
     again: bool,
     cache: Path,
-    tell: Callable[[str], None],
+    listener: Listener,
     canceller: Canceller,
 ) -> Installed:
     """The image of the place with these packages, made if it is not there or older than a week and `may_make`.
 
-    `tell` hears of that, and of an old one that stays since no newer can be had. What was found is remembered in this
-    process; so is that there is none, unless it shall be tried `again`.
+    `listener` hears of that, and is warned of an old one that stays since no newer can be had. What was found is
+    remembered in this process; so is that there is none, unless it shall be tried `again`.
     Raises `JobError`, `MachineError` or `Cancelled`.
     """
     reference = _reference(place, names)
@@ -76,7 +78,7 @@ def ensure_installed(
         if answer is None or (again and isinstance(answer, JobError)):
             image = _Image(place=place, names=tuple(names), reference=reference, canceller=canceller)
             try:
-                answer = image.renewed(tell) if may_make else image.kept()
+                answer = image.renewed(listener) if may_make else image.kept()
             except JobError as error:
                 answer = error
             _answers[question] = answer
@@ -109,18 +111,20 @@ class _Image:
     reference: str
     canceller: Canceller
 
-    def renewed(self, tell: Callable[[str], None]) -> Installed:
+    def renewed(self, listener: Listener) -> Installed:
         """The one that is there, if it is fresh, else a new one; if that cannot be made, the old one."""
         old = self._there()
         if old and time.time() - old.made < _FRESH_SECONDS:
             return old
-        tell(f"installing the Alpine packages {self._what} in {self.place.image} for {self.place.arch.docker}")
+        where = f"{self.place.image} for {self.place.arch.docker}"
+        listener(Note(text=f"installing the Alpine packages {self._what} in {where}"))
         try:
             new = self._make()
         except JobError as error:
             if old is None:
                 raise
-            tell(f"{error.message}; those of the image {self.reference} are used, which is more than a week old")
+            stays = f"those of the image {self.reference} are used, which is more than a week old"
+            listener(Note(text=f"{error.message}; {stays}", level=Level.WARNING))
             return old
         if old:
             with contextlib.suppress(JobError):  # a build may still use it
@@ -190,7 +194,7 @@ class _Image:
         """What docker or apk said, as one sentence and what to do."""
         said, program, image = error.tail, self.place.oci.program, self.place.image
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        why, kind = lines[-1] if lines else error.message, ""
+        why, kind = lines[-1] if lines else error.message, error.kind
         hint = f"`{program} run --rm {image} apk add {' '.join(self.names)}` must work here"
         if _NO_APK.search(said):
             why, hint = "it has no apk", "container.images names another image; or leave apk out of [packages.NAME]"
