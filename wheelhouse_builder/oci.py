@@ -46,7 +46,10 @@ _NOT_LET_IN = re.compile(
     re.IGNORECASE,
 )
 _NO_CONTEXT = re.compile(r"unable to resolve docker endpoint|context \S+ (?:does not exist|not found)")
-_NO_SSH = re.compile(r"command \[ssh .*?stderr=(?P<said>[^\n]*)", re.DOTALL)
+# One time in a hundred docker writes to an ssh that has just ended, and tells that instead of what ssh said.
+_NO_SSH = re.compile(
+    r"command \[ssh .*?stderr=(?P<said>[^\n]*)|error during connect: [^\n]*write \|1: broken pipe", re.DOTALL
+)
 _NO_ANSWER = re.compile(
     r"Cannot connect to the Docker daemon|failed to connect to the docker API|Is the docker daemon running"
     r"|error during connect|[Cc]annot connect to Podman|unable to connect to Podman"
@@ -170,7 +173,8 @@ class Oci:
         if _NO_CONTEXT.search(said):
             return MachineError(f"there is no docker context {self.host!r}", hint="`docker context ls` lists them")
         if found := _NO_SSH.search(said):
-            return MachineError(f"{self.name} cannot be reached: {found['said'].strip()}", hint=self._how_to_start_it())
+            said = (found["said"] or "ssh ended at once").strip()
+            return MachineError(f"{self.name} cannot be reached: {said}", hint=self._how_to_start_it())
         if _NOT_LET_IN.search(said):
             return MachineError(f"{self.name} does not let this user in: {_last(said)}", hint=self._how_to_be_let_in())
         if _NO_ANSWER.search(said):

@@ -71,6 +71,7 @@ NO_SSH = (
     " system dial-stdio] has exited with exit status 255, please make sure the URL is valid, and Docker 18.09 or later"
     " is installed on the remote host: stderr=ssh: connect to host pi.local port 2222: Connection refused\n"
 )
+SSH_ENDED = 'error during connect: Get "http://docker.example.com/v1.50/version": write |1: broken pipe\n'
 FULL = "Error processing tar file(exit status 1): write /usr/local/bin/uv: no space left on device"
 NO_LIMITS = (
     "Error: runc: runc create failed: error setting rlimit type 7: operation not permitted: OCI permission denied"
@@ -88,6 +89,7 @@ NO_LIMITS = (
         (Oci(program="docker", host="pi"), NO_CONTEXT, "there is no docker context 'pi'", "`docker context ls`"),
         (Oci(program="docker", host="pi"), NO_CONTEXT_28, "there is no docker context 'pi'", "`docker context ls`"),
         (PI, NO_SSH, "cannot be reached: ssh: connect to host pi.local port 2222", "`ssh pi@pi.local -p 2222 docker"),
+        (PI, SSH_ENDED, "cannot be reached: ssh ended at once", "`ssh pi@pi.local -p 2222 docker"),
         (DOCKER, FULL, "no space left in the store of docker", "`docker system df`"),
         (PODMAN, NO_LIMITS, "podman may not raise limits here", "containers.conf"),
     ],
