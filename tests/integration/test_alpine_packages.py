@@ -84,6 +84,7 @@ def world(whb: Whb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
             yield World(whb=whb, mirror=mirror)
         finally:
             remove_images()
+            docker("image", "rm", *(NAME.format(arch=arch.docker) for arch in Arch))
 
 
 def remove_images() -> None:

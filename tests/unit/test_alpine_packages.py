@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -63,7 +64,9 @@ class Service:
                 self.labels[name] = {label: value.strip('"') for label, value in pairs}
                 self.ids[name] = f"sha256:{len(self.asked)}"
                 return Completed("", 0)
-            case ["ps" | "volume" | "image", *_] if "inspect" not in argv:
+            case ["ps", *_, label]:
+                return Completed(f"container_of_{label.removeprefix('label=')}", 0)
+            case ["rm" | "volume" | "image", *_] if "inspect" not in argv:
                 return Completed("", 0)
         raise JobError("docker failed", tail=self.fault or "Error: No such image")
 
@@ -222,6 +225,15 @@ def test_what_fails_names_the_packages_and_what_to_do(
     assert hint in str(error.hint)
     assert error.kind == kind
     assert service.calls("commit") == []
+
+
+@pytest.mark.parametrize("fault", ["", "broken"])
+def test_its_container_is_removed_however_it_ends(service: Service, tmp_path: Path, fault: str) -> None:
+    service.fault = fault
+    with contextlib.suppress(JobError):
+        installed(tmp_path)
+    (job,) = (option for option in service.calls("run")[0] if option.startswith("whb.job="))
+    assert service.calls("rm") == [["rm", "--force", "--volumes", f"container_of_{job}"]]
 
 
 def test_offline_it_has_to_be_there(service: Service, tmp_path: Path) -> None:
