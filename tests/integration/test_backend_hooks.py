@@ -195,7 +195,7 @@ def test_a_hit_in_a_folder_loads_little_and_starts_nothing(call: str, project: P
     modules, started = watched(project, call.format(out=str(out)))
     assert started == []
     heavy = {"asyncio", "email.parser", "http.client", "httpx", "importlib.resources", "packaging.metadata"}
-    heavy |= {"packaging.requirements", "pyproject_hooks", "rich", "sqlite3", "ssl", "urllib.request"}
+    heavy |= {"packaging.requirements", "pyproject_hooks", "rich", "sqlite3", "ssl", "urllib.request", "filelock"}
     assert not modules & heavy
 
 

@@ -180,10 +180,10 @@ def test_each_module_belongs_to_one_extra() -> None:
 
 @pytest.mark.parametrize("extra", ["build", "server", "remote"])
 def test_an_extra_brings_what_opening_a_wheelhouse_takes(extra: str) -> None:
-    """zstd for its pages: who has installed one extra can index, go back and publish to a folder."""
+    """Its lock, and zstd for its pages: who has installed one extra can index, go back and publish to a folder."""
     with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
-    assert "backports.zstd" in {Requirement(text).name for text in extras[extra]}
+    assert {"filelock", "backports.zstd"} <= {Requirement(text).name for text in extras[extra]}
 
 
 def test_a_folder_is_checked_without_a_client_for_http(

