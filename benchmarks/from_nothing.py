@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.recording import record
-from wheelhouse_builder.forked import mapped
 from wheelhouse_builder.index import packing, render_about
 from wheelhouse_builder.wheelhouse import disk, generations
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, read_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wheelhouse_builder.wheelhouse.stored import StoredWheel
 
-READ, NOTED, PUBLISHED = "wheels read and hashed, METADATA beside them", "records", "HTML, JSON, the rest"
+READ, NOTED, PUBLISHED = "wheels read and hashed", "METADATA beside them, records", "HTML, JSON, the rest"
 INNER = {  # parts of the publication
     "pages for people": (render_about, "about_page"),
     "gzip and zstd copies": (packing, "packed"),
@@ -59,24 +58,23 @@ def generate(folder: Path) -> dict[str, float]:
     for part, (module, name) in INNER.items():
         setattr(module, name, clock.timed(part, getattr(module, name)))
     with house.lock():
-        wheels = clock.timed(READ, read_all)(folder)
-        clock.timed(NOTED, record)(house, wheels)
+        read = clock.timed(READ, read_all)(folder)
+        clock.timed(NOTED, note)(house, read)
         clock.timed(PUBLISHED, generations.publish)(house, {})
     clock.spent[PUBLISHED] -= sum(clock.spent[part] for part in INNER)
     return clock.spent
 
 
-def read_all(folder: Path) -> list[StoredWheel]:
-    """What the wheels say, METADATA beside each."""
-    names = sorted(path.name for path in folder.glob("*.whl"))
-    return mapped(read, [folder / name for name in names], least=500)
+def read_all(folder: Path) -> list[tuple[StoredWheel, bytes]]:
+    """What the wheels say."""
+    return [read_wheel(path, origin="built") for path in sorted(folder.glob("*.whl"))]
 
 
-def read(path: Path) -> StoredWheel:
-    """One wheel: it is where it belongs, and only its sidecar is missing."""
-    known, metadata = read_wheel(path, origin="built")
-    path.with_name(f"{path.name}.metadata").write_bytes(metadata)
-    return known
+def note(house: Wheelhouse, read: Iterable[tuple[StoredWheel, bytes]]) -> None:
+    """The wheels are where they belong: only their sidecars and records are missing."""
+    for known, metadata in read:
+        (house.root / f"{known.filename}.metadata").write_bytes(metadata)
+    record(house, (known for known, _ in read))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import shutil
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,17 @@ from packaging.version import Version
 
 from tests.houses import copy_of
 from tests.wheels import make_wheel
-from wheelhouse_builder.errors import DamagedError, MachineError
+from wheelhouse_builder.errors import DamagedError
 from wheelhouse_builder.index.packing import zstd
 from wheelhouse_builder.target import Target
-from wheelhouse_builder.wheelhouse import disk, edition
+from wheelhouse_builder.wheelhouse import disk
 from wheelhouse_builder.wheelhouse.generations import Generation, all_generations, current, note_lost_pages, publish
 from wheelhouse_builder.wheelhouse.records import Records
 from wheelhouse_builder.wheelhouse.store import Wheelhouse, record_of
 from wheelhouse_builder.wheelhouse.stubs import admit_stub, stub_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 ARM = Target.parse("cp312-musllinux_1_2_aarch64")
 AMD = Target.parse("cp312-musllinux_1_2_x86_64")
@@ -157,61 +156,6 @@ def test_equal_wheelhouses_publish_equal_bytes(tmp_path: Path) -> None:
             published(house, arm=[files[name] for name in order])
         trees.append(tree(house.root))
     assert trees[0] == trees[1]
-
-
-@pytest.fixture
-def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each project is worth a process."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
-    monkeypatch.setattr(edition, "_WORTH_A_PROCESS", 1)
-
-
-def test_processes_publish_what_one_does(
-    house: Wheelhouse, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with house.lock():
-        for name in ("one", "two", "three"):
-            add(house, tmp_path, name)
-    shared = copy_of(house, tmp_path / "shared")
-    with house.lock():
-        published(house)
-    request.getfixturevalue("_processes")
-    makers = tmp_path / "makers"
-    make_folder = disk.make_folder
-
-    def noted(folder: Path, files: Mapping[str, bytes]) -> None:
-        make_folder(folder, files)
-        with makers.open("a") as stream:
-            stream.write(f"{os.getpid()}\n")
-
-    monkeypatch.setattr(disk, "make_folder", noted)
-    with shared.lock():
-        published(shared)
-    assert tree(shared.root) == tree(house.root)
-    assert len(set(makers.read_text().split())) == 2
-
-
-@pytest.mark.usefixtures("_processes")
-def test_a_disk_that_is_full_for_another_process_is_told(
-    house: Wheelhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own, make_folder = os.getpid(), disk.make_folder
-
-    def full(folder: Path, files: Mapping[str, bytes]) -> None:
-        if os.getpid() != own:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-        make_folder(folder, files)
-
-    with house.lock():
-        for name in ("one", "two"):
-            add(house, tmp_path, name)
-        monkeypatch.setattr(disk, "make_folder", full)
-        with pytest.raises(MachineError, match="No space left"):
-            published(house)
-        monkeypatch.setattr(disk, "make_folder", make_folder)
-        published(house)
-    assert listed(house) == ["one", "two"]
 
 
 def test_pages_are_packed_as_they_are(house: Wheelhouse, tmp_path: Path) -> None:

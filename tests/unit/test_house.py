@@ -30,7 +30,7 @@ STOREYS = (
     {"wheelhouse", "history", "resolve", "diagnose", "project"},
     {"sources", "repair", "verify", "index", "builds", "cached", "recipes", "settings", "stub"},
     {"requirements", "elf", "interrupts", "locking", "oci"},
-    {"process", "files", "forked", "job_log", "target"},
+    {"process", "files", "job_log", "target"},
     {
         "artifact",
         "events",

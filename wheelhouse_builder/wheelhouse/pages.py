@@ -47,39 +47,42 @@ def folder_of(wheelhouse: Wheelhouse, key: str) -> Path:
 
 
 class NewPages:
-    """What one publication adds. Forks of its process may add, too: what was made is what is in the scratch folder."""
+    """What one publication adds."""
 
     def __init__(self, wheelhouse: Wheelhouse) -> None:
         self._wheelhouse = wheelhouse
         self._scratch = wheelhouse.scratch / "pages"
+        self._made: dict[str, list[str]] = {}
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def add(self, files: Mapping[str, bytes]) -> str:
         """Have a folder with these files, whole; returns its name."""
         key = key_of(files)
-        if not _holds(folder_of(self._wheelhouse, key), files) and not (self._scratch / key).is_dir():
+        if key not in self._made and not _holds(folder_of(self._wheelhouse, key), files):
             disk.make_folder(self._scratch / key, files)
+            self._made[key] = list(files)
         return key
 
     def settle(self) -> None:
         """Flush the folders and put them in place. One that lost a file, or has a wrong one, is made whole."""
-        made = {folder: sorted(path.name for path in folder.iterdir()) for folder in sorted(self._scratch.glob("*"))}
-        if not made:
+        if not self._made:
             return
-        disk.flush([*made, *(f"{folder}/{name}" for folder, names in made.items() for name in names)])
+        folders = {f"{self._scratch}/{key}": names for key, names in self._made.items()}
+        disk.flush([*folders, *(f"{folder}/{name}" for folder, names in folders.items() for name in names)])
         changed = {self._wheelhouse.pages}
-        for folder, names in made.items():
-            place = folder_of(self._wheelhouse, folder.name)
+        for key, names in self._made.items():
+            place = folder_of(self._wheelhouse, key)
             place.parent.mkdir(exist_ok=True)
             if place.is_dir():
                 for name in names:
-                    disk.move(folder / name, place / name)
+                    disk.move(self._scratch / key / name, place / name)
                 changed.add(place)
             else:
-                disk.move(folder, place)
+                disk.move(self._scratch / key, place)
             changed.add(place.parent)
         disk.flush(changed)
         shutil.rmtree(self._scratch)
+        self._made.clear()
 
 
 def is_whole(folder: Path) -> bool:
