@@ -8,9 +8,11 @@ counts. Each is a process of its own, each once in each round; medians of wall s
 dumb-pypi is told hash, Requires-Python and the sidecar's hash of each wheel in a list; it opens no wheel. It cannot
 write HTML alone: with `--no-per-release-json` it writes a page, and a JSON file in Warehouse's form, for each project.
 
-whb knows nothing but the folder. It opens and hashes each wheel, compares its name with its METADATA, writes METADATA
-beside it and a record, then publishes: HTML, JSON (PEP 691) and a page for people for each project, each with a gzip
-and a zstd copy, the lists of all, the flat page; flushed, and put in force in one step.
+whb, first, knows nothing but the folder. It opens and hashes each wheel, compares its name with its METADATA, writes
+METADATA beside it and a record, then publishes: HTML, JSON (PEP 691) and a page for people for each project, each with
+a gzip and a zstd copy, the lists of all, the flat page; flushed, and put in force in one step.
+
+Then it is told as much as dumb-pypi: `whb index`, the command, of a wheelhouse that has the records and no generation.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import peers
+from benchmarks.from_nothing import note, read_all
 from benchmarks.peers import Bench
 from benchmarks.serve import two_thousand_wheels
+from wheelhouse_builder.wheelhouse.store import Wheelhouse
 
-OURS, HTML, DEFAULT = "whb", "dumb-pypi --no-per-release-json", "dumb-pypi"
+OURS, TOLD, HTML, DEFAULT = "whb", "whb index", "dumb-pypi --no-per-release-json", "dumb-pypi"
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,29 @@ def cost(*argv: str | Path, environ: dict[str, str] | None = None) -> Cost:
         return Cost(wall, usage.ru_utime + usage.ru_stime, output.read())
 
 
-def ours(bench: Bench) -> Cost:
-    """One run of whb."""
+def ours(bench: Bench, start: Path, *command: str) -> Cost:
+    """One run of whb, of a folder that is like `start`."""
     folder = bench.work / "house"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(bench.wheels, folder)
+    shutil.copytree(start, folder)
     environ = os.environ | {"PYTHONPYCACHEPREFIX": str(bench.work / "bytecode")}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    return cost(sys.executable, "-m", "benchmarks.from_nothing", folder, environ=environ)
+    return cost(sys.executable, "-m", *command, folder, environ=environ)
+
+
+def from_nothing(bench: Bench) -> Cost:
+    """One run of all of it."""
+    return ours(bench, bench.wheels, "benchmarks.from_nothing")
+
+
+def index(bench: Bench) -> Cost:
+    """One run of the command, which is told of the wheels by the records."""
+    return ours(bench, told(bench), "wheelhouse_builder", "index", "--wheelhouse")
+
+
+def told(bench: Bench) -> Path:
+    """The wheels with their records."""
+    return bench.work / "told"
 
 
 def dumb_pypi(bench: Bench, *options: str) -> Cost:
@@ -87,6 +106,11 @@ def prepare(bench: Bench) -> None:
     two_thousand_wheels(bench.wheels)
     shutil.copytree(bench.wheels, described)
     peers.package_list(described)
+    shutil.rmtree(told(bench), ignore_errors=True)
+    shutil.copytree(bench.wheels, told(bench))
+    house = Wheelhouse(told(bench))
+    with house.lock():
+        note(house, read_all(house.root))
 
 
 def main() -> None:
@@ -97,10 +121,11 @@ def main() -> None:
     options = parser.parse_args()
     bench = Bench(options.work)
     prepare(bench)
-    ours(bench)  # compiles what pip compiled of dumb-pypi
+    from_nothing(bench), index(bench)  # they compile what pip compiled of dumb-pypi
     costs: dict[str, list[Cost]] = defaultdict(list)
     for _ in range(options.rounds):
-        costs[OURS].append(ours(bench))
+        costs[OURS].append(from_nothing(bench))
+        costs[TOLD].append(index(bench))
         costs[HTML].append(dumb_pypi(bench, "--no-per-release-json"))
         costs[DEFAULT].append(dumb_pypi(bench))
     show(costs)
@@ -108,13 +133,15 @@ def main() -> None:
 
 def show(costs: dict[str, list[Cost]]) -> None:
     """The medians, and the parts of whb's."""
-    print("| | wall seconds | CPU seconds | whb is, wall | CPU |\n| --- | ---: | ---: | ---: | ---: |")
+    print("| | wall seconds | CPU seconds | whb is, wall | CPU | whb index is, wall | CPU |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     medians = {
         name: (statistics.median(one.wall for one in found), statistics.median(one.cpu for one in found))
         for name, found in costs.items()
     }
     for name, (wall, cpu) in medians.items():
-        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {medians[OURS][0] / wall:.2f} | {medians[OURS][1] / cpu:.2f} |")
+        ratios = (f"{medians[one][0] / wall:.2f} | {medians[one][1] / cpu:.2f}" for one in (OURS, TOLD))
+        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {' | '.join(ratios)} |")
     print("\n| of whb's | wall seconds |\n| --- | ---: |")
     parts = [json.loads(one.output) for one in costs[OURS]]
     around = [one.wall - sum(spent.values()) for one, spent in zip(costs[OURS], parts, strict=True)]
