@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.integration.docker import Engine
     from tests.integration.frontends import FrontEnd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -91,6 +92,16 @@ def builder() -> str:
     file = ("--file", str(REPOSITORY / "docker/builder/Dockerfile"), "--build-arg", f"BASE={BUILDER_BASE}")
     docker("build", "--network", "host", *file, "--tag", "whb-test/builder", str(REPOSITORY))
     return "whb-test/builder"
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[Engine]:
+    """podman with a store of its own, and Alpine's Python 3.12 in it."""
+    from tests.integration.docker import Engine
+    from tests.integration.services import podman_with
+
+    with podman_with(IMAGE.format(python="3.12", arch="amd64")) as environ:
+        yield Engine("podman", environ)
 
 
 def in_alpine(python: str, arch: str, script: str, *mounts: tuple[Path, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -178,7 +179,7 @@ def without_qemu(argv: Sequence[str], **options: object) -> subprocess.Completed
 def podman_with(image: str) -> Iterator[dict[str, str]]:
     """A podman with a store of its own, in it an image of the machine's docker; its variables, the whole environment.
 
-    It keeps to the limits that the tests have: to raise them is not allowed everywhere.
+    It keeps to the limits that the tests have: to raise them is not allowed everywhere. zig wants 2,000 open files.
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp"))
@@ -192,13 +193,15 @@ def podman_with(image: str) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def podman_elsewhere(environ: Mapping[str, str], hidden: Path) -> Iterator[str]:
-    """The URL of a service of this podman, for which a folder is empty, as on another machine."""
+def podman_service(environ: Mapping[str, str], *, hidden: Sequence[Path] = ()) -> Iterator[str]:
+    """The URL of a service of this podman, for which the folders `hidden` are empty, as on another machine."""
     with tempfile.TemporaryDirectory(prefix="whb-podman-", dir="/var/tmp") as name:
         host = f"unix://{name}/podman.sock"
-        serve = f"mount --make-rprivate /\nmount -t tmpfs tmpfs '{hidden}'\nexec podman system service --time=0 {host}"
+        argv = ["podman", "system", "service", "--time=0", host]
+        if hidden:
+            mounts = ["mount --make-rprivate /", *(f"mount -t tmpfs tmpfs '{path}'" for path in hidden)]
+            argv = ["unshare", "--mount", "sh", "-euc", "\n".join([*mounts, 'exec "$@"']), "sh", *argv]
         with Path(name, "log").open("wb") as log:
-            argv = ["unshare", "--mount", "sh", "-euc", serve]
             process = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
             try:
                 wait_until(Path(name, "podman.sock").exists, "podman's service")
@@ -211,9 +214,15 @@ def _podman_variables(folder: Path) -> dict[str, str]:
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/store"\nrunroot = "{folder}/run"\n'
     )
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    port = free_port()  # a number that no other test has
     (folder / "containers.conf").write_text(
-        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
-        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+        f'[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc=1024:1024"]\n'
+        # docker's runc: crun builds nothing where control groups are of both versions
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
+        # netavark gives containers names, as docker does. Its own subnet may be that of podman's older networks.
+        f'[network]\nnetwork_backend = "netavark"\nnetwork_config_dir = "{folder}/networks"\n'
+        f'default_subnet = "198.19.{port // 16 % 256}.{port % 16 * 16}/28"\n'
     )
     return {
         "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),

@@ -1,4 +1,4 @@
-"""docker/builder: one amd64 container builds for both architectures, as nobody, and its builds have no network."""
+"""docker/builder, with docker and podman: one container builds for both architectures, and builds have no network."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 import re
 import shlex
 import socketserver
-import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.conftest import BUILDER_BASE, REPOSITORY, in_alpine
-from tests.integration.docker import DOCKER, docker
+from tests.integration.docker import OURS, Engine, docker
 from tests.integration.projects import c_extension
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +29,8 @@ USER = f"{UID}:{UID}"
 BOTH = ("--python", "3.12", "--arch", "amd64", "--arch", "arm64")
 PAGE = REPOSITORY / "docs/how-to/builder-image.md"
 HELD = ("--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined")
+PODMAN_HELD = ("--security-opt", "unmask=ALL")
+TIGHT = ("--network", "host", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
 
 # setup.py of an extension, which goes on the network, and builds only where it is not let.
 GOES_OUT = """\
@@ -74,10 +76,25 @@ USE = """
 @pytest.fixture(scope="module")
 def volume() -> Iterator[str]:
     """whb's cache in a volume of docker's, which starts as what the image has."""
+    with volume_of(OURS) as name:
+        yield name
+
+
+@contextmanager
+def volume_of(engine: Engine) -> Iterator[str]:
     name = f"whb-test-cache-{os.getpid()}"
-    docker("volume", "create", name)
+    engine("volume", "create", name)
     yield name
-    docker("volume", "rm", name)
+    engine("volume", "rm", name)
+
+
+@pytest.fixture(scope="module")
+def podmans(podman: Engine, builder: str) -> str:
+    """The image as podman builds it, on top of docker's: each step is done, with nothing left to compile."""
+    podman.have(builder)
+    file = ("--file", str(REPOSITORY / "docker/builder/Dockerfile"), "--build-arg", f"BASE={builder}")
+    podman.build(REPOSITORY, "whb-test/builder-podman", "amd64", "--network", "host", *file)
+    return "whb-test/builder-podman"
 
 
 @contextmanager
@@ -115,48 +132,60 @@ def wheels(folder: Path) -> dict[str, bytes]:
 
 
 def test_it_is_nobodys_labelled_and_whole(builder: str) -> None:
-    config = json.loads(docker("inspect", "--format", "{{json .Config}}", builder).stdout)
+    assert_whole(OURS, builder, BUILDER_BASE, *HELD)
+
+
+def test_it_is_so_when_podman_builds_it(podman: Engine, podmans: str, builder: str) -> None:
+    assert_whole(podman, podmans, builder, *PODMAN_HELD)
+
+
+def assert_whole(engine: Engine, image: str, base: str, *held: str) -> None:
+    config = engine.config(image)
     assert (config["User"], config["Healthcheck"]["Test"]) == ("10001:10001", ["NONE"])
-    assert config["Labels"]["org.opencontainers.image.base.name"] == BUILDER_BASE
-    looking = ("run", "--rm", "--network", "none", "--cap-drop", "ALL")
-    doctor = docker(*looking, *HELD, builder, "doctor", "--wheelhouse", "/wheelhouse", "--json", *BOTH)
-    states = {finding["name"]: finding["state"] for finding in json.loads(doctor.stdout)["findings"]}
-    wanted = {name: state for name, state in states.items() if not name.startswith("Alpine")}
-    assert set(wanted.values()) == {"ok"}, wanted
+    assert config["Labels"]["org.opencontainers.image.base.name"] == base
+    findings = asked_doctor(engine, image, *held)
+    states = {name: finding["state"] for name, finding in findings.items() if not name.startswith("Alpine")}
+    assert set(states.values()) == {"ok"}, states
     for arch in ("amd64", "arm64"):
-        assert {f"zig for {arch}", f"Rust for {arch} musl"} <= set(wanted)
+        assert {f"zig for {arch}", f"Rust for {arch} musl"} <= set(states)
     left = "find / -xdev '(' -name '*.whl' -o -path '*/.cache/*' ')' ! -path '*/ensurepip/*'"
-    shell = ("--user", "0", "--entrypoint", "sh", builder, "-c", f"{left}; ls -A /var/lib/apt/lists /work")
-    shown = docker("run", "--rm", "--network", "none", *shell).stdout
-    assert shown.split() == ["/var/lib/apt/lists:", "/work:"]
+    shell = ("--user", "0", "--entrypoint", "sh", image, "-c", f"{left}; ls -A /var/lib/apt/lists /work")
+    assert engine("run", "--rm", "--network", "none", *shell).split() == ["/var/lib/apt/lists:", "/work:"]
 
 
-def command(builder: str, volume: str, number: int, *options: str) -> list[str]:
+def asked_doctor(engine: Engine, image: str, *held: str) -> dict[str, dict[str, str]]:
+    """What `whb doctor` finds in a container, by name."""
+    looking = ("run", "--rm", "--network", "none", "--cap-drop", "ALL", *held)
+    said = engine.run(*looking, image, "doctor", "--wheelhouse", "/wheelhouse", "--json", *BOTH).stdout
+    return {finding["name"]: finding for finding in json.loads(said)["findings"]}
+
+
+def command(engine: Engine, image: str, volume: str, number: int, *options: str) -> list[str]:
     """A command of the page, as it stands there, for the user, the image and the volume of the tests."""
-    found = re.findall(r"^ {4}(docker run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    text = found[number].replace("\\\n", " ").replace("$(id -u):$(id -g)", USER).replace("whb-cache", volume)
-    words = shlex.split(text.replace("whb-builder", builder))
-    assert words[:3] == ["docker", "run", "--rm"]
-    return [DOCKER, *words[1:3], *options, *words[3:]]
+    name = Path(engine.program).name
+    found = re.findall(rf"^ {{4}}({name} run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    text = found[number].replace("\\\n", " ").replace('-u "$(id -u):$(id -g)"', f"-u {USER}")
+    text = text.replace("--userns keep-id ", "")  # which podman has for users other than root alone
+    words = shlex.split(text.replace("whb-cache", volume).replace("whb-builder", image))
+    assert words[:3] == [name, "run", "--rm"]
+    return [*words[1:3], *options, *words[3:]]
 
 
-def run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(engine: Engine, argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run it in a folder, which is the container's user's from then on."""
     give_away(folder)
-    argv = [word.replace("$PWD", str(folder)) for word in argv]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    return engine.run(*(word.replace("$PWD", str(folder)) for word in argv), check=False)
 
 
 def test_builds_have_no_network_though_the_container_has(builder: str, volume: str, work: Path) -> None:
     """The first command of the page, on the network of this machine, and held more tightly still."""
     with listening() as port:
         write(work / "goes-out", {**c_extension("goes-out"), "setup.py": GOES_OUT.format(port=port)})
-        more = ("--network", "host", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
-        unheld = [word for word in command(builder, volume, 0, *more) if word not in HELD]
-        refused = run([*unheld[: unheld.index("requirements.txt")], "-P", "./goes-out", *BOTH[:4]], work)
+        unheld = [word for word in command(OURS, builder, volume, 0, *TIGHT) if word not in HELD]
+        refused = run(OURS, [*unheld[: unheld.index("requirements.txt")], "-P", "./goes-out", *BOTH[:4]], work)
         assert refused.returncode == 1, refused.stderr
         assert "this build has network" in refused.stdout + refused.stderr
-        done = run(command(builder, volume, 0, *more), work)
+        done = run(OURS, command(OURS, builder, volume, 0, *TIGHT), work)
     assert done.returncode == 0, done.stdout + done.stderr
     made = wheels(work / "wheelhouse")
     assert {name.split("-")[0] for name in made} == {"cffi", "goes_out", "oxide", "pycparser"}
@@ -169,9 +198,23 @@ def test_all_again_without_any_network(builder: str, volume: str, work: Path) ->
     """The second command: nothing of what was built is kept, all of what was downloaded is."""
     remove = ("--entrypoint", "rm", builder, "-r", "/var/cache/whb/builds")
     docker("run", "--rm", "--user", USER, "--network", "none", "--volume", f"{volume}:/var/cache/whb", *remove)
-    argv = [*command(builder, volume, 1), "--wheelhouse", "again"]
+    argv = [*command(OURS, builder, volume, 1), "--wheelhouse", "again"]
     assert argv[argv.index("--network") + 1] == "none"
-    again = run(argv, work)
+    again = run(OURS, argv, work)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "builds are not held at all" in again.stderr
     assert wheels(work / "again") == wheels(work / "wheelhouse")
+
+
+def test_the_same_is_built_with_podman(podman: Engine, podmans: str, work: Path, tmp_path: Path) -> None:
+    """Without C libraries: podman's copy of zig has other inodes, so that it would compile its own anew."""
+    assert asked_doctor(podman, podmans)["sandbox"]["detail"] == "builds have no network, and nothing else holds them"
+    write(tmp_path / "oxide", OXIDE)
+    (tmp_path / "requirements.txt").write_text("./goes-out\n./oxide\n", encoding="utf-8")
+    with listening() as port, volume_of(podman) as volume:
+        write(tmp_path / "goes-out", {**c_extension("goes-out"), "setup.py": GOES_OUT.format(port=port)})
+        done = run(podman, command(podman, podmans, volume, 0, *TIGHT), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.stat().st_uid for path in (tmp_path / "wheelhouse").iterdir()} == {UID}
+    by_docker = {name: wheel for name, wheel in wheels(work / "wheelhouse").items() if "-musllinux_" in name}
+    assert wheels(tmp_path / "wheelhouse") == {name: by_docker[name] for name in by_docker if "cffi" not in name}

@@ -18,7 +18,7 @@ import pytest
 from tests.integration.conftest import REPOSITORY
 from tests.integration.docker import docker
 from tests.integration.projects import c_extension, sdist
-from tests.integration.services import Dockerd, dockerd, podman_elsewhere, podman_with, ssh_to
+from tests.integration.services import Dockerd, dockerd, podman_service, podman_with, ssh_to
 from wheelhouse_builder.engines.container import labels, preflight
 from wheelhouse_builder.engines.container.mounts import Mount, mounted
 from wheelhouse_builder.errors import JobError, MachineError
@@ -222,7 +222,7 @@ def test_folders_are_at_their_own_paths_for_a_podman_elsewhere(
     for name in VARIABLES:
         monkeypatch.setenv(name, podman[name])
     wheels, scratch = folders
-    with podman_elsewhere(podman, Path("/tmp")) as host:
+    with podman_service(podman, hidden=[Path("/tmp")]) as host:
         place = place_at(host, engine="podman")
         assert not place.shares_files
         with mounted(place, [Mount(path=wheels), Mount(path=scratch, writable=True)], labels.new_job()) as options:

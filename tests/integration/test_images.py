@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.conftest import IMAGE, REPOSITORY
-from tests.integration.docker import DOCKER
+from tests.integration.docker import OURS, Engine
 from tests.integration.services import podman_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.integration
 
@@ -43,47 +40,11 @@ RUN echo /packages/index.adb >/etc/apk/repositories
 """
 
 
-@dataclass(frozen=True)
-class Engine:
-    """docker or podman, as a command."""
-
-    program: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, *arguments: str) -> str:
-        """Run it; its standard output. Fails with all it said."""
-        done = subprocess.run(
-            [self.program, *arguments],
-            env={**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain", **self.environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def have(self, image: str) -> None:
-        """Have an image of the machine's docker."""
-        if self.environment:
-            with subprocess.Popen([DOCKER, "save", image], stdout=subprocess.PIPE) as saving:
-                loading = [self.program, "load", "--quiet"]
-                subprocess.run(loading, stdin=saving.stdout, env=self.environment, check=True, capture_output=True)
-
-    def build(self, context: Path, tag: str, arch: str, *arguments: str) -> None:
-        """Build an image, without the layers of an earlier run."""
-        self("build", "--no-cache", "--platform", f"linux/{arch}", "--tag", tag, *arguments, str(context))
-
-    def config(self, image: str) -> dict[str, object]:
-        """What an image says of itself."""
-        made: dict[str, object] = json.loads(self("image", "inspect", "--format", "{{json .Config}}", image))
-        return made
-
-
 @pytest.fixture(scope="module", params=["docker", "podman"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A container engine; podman with a store of its own."""
     if request.param == "docker":
-        yield Engine(DOCKER)
+        yield OURS
         return
     with podman_with(IMAGE.format(python="3.12", arch="amd64")) as environ:
         yield Engine("podman", environ)
@@ -113,7 +74,7 @@ def test_the_runtime_image_holds_what_it_runs_and_no_more(engine: Engine, arch: 
     )
     config = engine.config(tag)
     assert config["User"] == "65534:65534"
-    assert config["Labels"]["org.opencontainers.image.base.name"] == base  # type: ignore[index]
+    assert config["Labels"]["org.opencontainers.image.base.name"] == base
     run = ("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--platform", f"linux/{arch}", tag)
     assert engine(*run) == "42\n"
     left = "find / -xdev '(' -name '*.whl' -o -path '*/.cache/*' ')' ! -path '*/ensurepip/*'"
@@ -127,7 +88,7 @@ def test_of_the_folder_the_runtime_image_is_sent_what_it_is_made_of(app: Path, t
     """By docker: podman 4.3 knows no `Dockerfile.dockerignore`, and sends nothing anywhere."""
     (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE.format(python='3.12', arch='amd64')}\nCOPY . /context\n")
     shutil.copy(RUNTIME / "Dockerfile.dockerignore", tmp_path)
-    engine, tag = Engine(DOCKER), "whb-test/context:amd64"
+    engine, tag = OURS, "whb-test/context:amd64"
     engine.build(app, tag, "amd64", "--file", str(tmp_path / "Dockerfile"))
     sent = engine("run", "--rm", "--network", "none", tag, "find", "/context", "-type", "f").split()
     assert {Path(path).name if not path.endswith(".whl") else "wheel" for path in sent} == {
@@ -167,7 +128,7 @@ def test_the_musllinux_image_is_the_official_one_with_rust(engine: Engine, arch:
     engine.build(MUSLLINUX, tag, arch, "--network", "none", "--build-arg", f"BASE={with_packages}")
     config, base = engine.config(tag), engine.config(with_packages)
     assert config["Env"] == base["Env"]
-    assert config["Labels"]["org.opencontainers.image.base.name"] == with_packages  # type: ignore[index]
+    assert config["Labels"]["org.opencontainers.image.base.name"] == with_packages
     script = (
         "for name in $PACKAGES; do apk info -e $name; $name; done; ls -d /opt/python/cp312-cp312; ls -A /var/cache/apk"
     )
