@@ -72,6 +72,12 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
     return OURS.run(*arguments, check=check)
 
 
+def this_machine() -> str:
+    """Its address for containers of docker's usual network. docker itself does not tell it before its second start."""
+    route = docker("run", "--rm", IMAGE.format(python="3.12", arch="amd64"), "ip", "-4", "route", "show", "default")
+    return route.stdout.split()[2]  # default via ADDRESS dev eth0
+
+
 def build(context: Path, tag: str, arch: str, *arguments: str, engine: Engine = OURS) -> str:
     """Build an image on Alpine's Python 3.12 from the context's Dockerfile; what the engine said."""
     base = f"BASE={IMAGE.format(python='3.12', arch=arch)}"

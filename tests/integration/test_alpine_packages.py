@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from tests.integration.alpine_mirror import MUSLLINUX, Mirror, make_mirror, with_mirror
 from tests.integration.conftest import in_alpine
-from tests.integration.docker import docker
+from tests.integration.docker import docker, this_machine
 from tests.integration.projects import c_extension, sdist
 from tests.integration.web import serving_files
 from wheelhouse_builder.engines.container.packages import REPOSITORY, ensure_installed
@@ -76,8 +76,7 @@ def world(whb: Whb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     folder = tmp_path_factory.mktemp("mirror")
     mirror = make_mirror(folder)
     mirror.answer(42, "1.0-r0", whb.cache)
-    gateway = "{{(index .IPAM.Config 0).Gateway}}"
-    with serving_files(mirror.folder, host=docker("network", "inspect", "bridge", "-f", gateway).stdout.strip()) as at:
+    with serving_files(mirror.folder, host=this_machine()) as at:
         for arch in Arch:
             with_mirror(mirror, at, arch, folder / f"image-{arch}", NAME.format(arch=arch.docker))
         try:

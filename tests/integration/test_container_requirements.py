@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines import work_on
-from tests.integration.docker import docker
+from tests.integration.docker import docker, this_machine
 from tests.integration.projects import MODULE, sdist
 from tests.integration.web import Files, serving_files
 from tests.wheels import make_wheel
@@ -341,8 +341,7 @@ def host(tmp_path: Path) -> Iterator[str]:
     """A server on this machine that a container with network reaches."""
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers/answer.py").write_text("ANSWER = 42\n")
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    with serving_files(tmp_path / "answers", host=gateway) as address:
+    with serving_files(tmp_path / "answers", host=this_machine()) as address:
         yield address
 
 
