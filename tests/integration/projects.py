@@ -31,6 +31,22 @@ static struct PyModuleDef module = {{PyModuleDef_HEAD_INIT, "{module}", 0, -1, m
 PyMODINIT_FUNC PyInit_{module}(void) {{ return PyModule_Create(&module); }}
 """
 
+CRATE_PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=77", "setuptools-rust>=1.13"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "{name}"
+version = "1.0"
+[[tool.setuptools-rust.ext-modules]]
+target = "{name}.native"
+binding = "NoBinding"
+[tool.setuptools]
+packages = ["{name}"]
+"""
+
+CRATE = '[package]\nname = "native"\nversion = "1.0.0"\nedition = "2021"\n[lib]\ncrate-type = ["cdylib"]\n'
+
 # A backend in the source itself: a build by it has no requirements, and takes a moment.
 BACKEND = """\
 import os, zipfile
@@ -58,6 +74,16 @@ def c_extension(name: str, *, includes: str = "", body: str = "return PyLong_Fro
     return {
         "pyproject.toml": PYPROJECT.format(name=name, module=module),
         f"{module}.c": MODULE.format(module=module, includes=includes, body=body),
+    }
+
+
+def crate_extension(name: str, code: str, dependencies: str = "") -> dict[str, str]:
+    """The files of a package with a crate that is loaded as NAME/native*.so, without its lock; its name has no dash."""
+    return {
+        "pyproject.toml": CRATE_PYPROJECT.format(name=name),
+        "Cargo.toml": f"{CRATE}[dependencies]\n{dependencies}",
+        "src/lib.rs": code,
+        f"{name}/__init__.py": "",
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.conftest import BUILDER_BASE, REPOSITORY, in_alpine
 from tests.integration.docker import OURS, Engine, docker
-from tests.integration.projects import c_extension
+from tests.integration.projects import c_extension, crate_extension
 
 if TYPE_CHECKING:
     import subprocess
@@ -44,24 +44,10 @@ else:
     raise SystemExit("this build has network")
 setup()
 """
+ANSWER = '#[no_mangle]\npub extern "C" fn answer() -> i32 { std::env::args().count().min(0) as i32 + 42 }\n'
 OXIDE = {
-    "pyproject.toml": """\
-[build-system]
-requires = ["setuptools>=77", "setuptools-rust>=1.13"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "oxide"
-version = "1.0"
-[[tool.setuptools-rust.ext-modules]]
-target = "oxide.native"
-binding = "NoBinding"
-[tool.setuptools]
-packages = ["oxide"]
-""",
-    "Cargo.toml": '[package]\nname = "native"\nversion = "1.0.0"\nedition = "2021"\n[lib]\ncrate-type = ["cdylib"]\n',
+    **crate_extension("oxide", ANSWER),
     "Cargo.lock": 'version = 3\n\n[[package]]\nname = "native"\nversion = "1.0.0"\n',
-    "src/lib.rs": '#[no_mangle]\npub extern "C" fn answer() -> i32 { std::env::args().count().min(0) as i32 + 42 }\n',
-    "oxide/__init__.py": "",
 }
 USE = """
     pip install --quiet --disable-pip-version-check --no-cache-dir --target /tmp/site --no-index --find-links /w \

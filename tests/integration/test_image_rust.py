@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import Whb, in_alpine
 from tests.integration.docker import docker
-from tests.integration.projects import sdist
+from tests.integration.projects import crate_extension, sdist
 from wheelhouse_builder.engines.container.toolchain import runnable_copies
 from wheelhouse_builder.engines.cross.rust import ensure_std, find_rust
 from wheelhouse_builder.engines.cross.zig import zig_binary
@@ -43,31 +43,15 @@ COPY zig /opt/zig/zig
 COPY bin /usr/local/bin
 """
 
+DIGITS = """\
+#[no_mangle]
+pub extern "C" fn digits(number: u64) -> usize {
+    itoa::Buffer::new().format(number).len() + env!("RAN_ON").len()
+}
+"""
 # With a crate to be fetched, a program that runs in the build, and a lock as the machine's cargo writes it: by itself.
 FILES = {
-    "pyproject.toml": """\
-[build-system]
-requires = ["setuptools>=77", "setuptools-rust>=1.13"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "oxide"
-version = "1.0"
-[[tool.setuptools-rust.ext-modules]]
-target = "oxide.native"
-binding = "NoBinding"
-[tool.setuptools]
-packages = ["oxide"]
-""",
-    "Cargo.toml": """\
-[package]
-name = "native"
-version = "1.0.0"
-edition = "2021"
-[lib]
-crate-type = ["cdylib"]
-[dependencies]
-itoa = "1"
-""",
+    **crate_extension("oxide", DIGITS, 'itoa = "1"\n'),
     "build.rs": """\
 use std::env::consts::ARCH;
 fn main() {
@@ -75,13 +59,6 @@ fn main() {
     println!("cargo:rustc-env=RAN_ON={ARCH}");
 }
 """,
-    "src/lib.rs": """\
-#[no_mangle]
-pub extern "C" fn digits(number: u64) -> usize {
-    itoa::Buffer::new().format(number).len() + env!("RAN_ON").len()
-}
-""",
-    "oxide/__init__.py": "",
 }
 # Refuses what accelerates, as a crate does that zig cannot link.
 PICKY = """\
