@@ -285,6 +285,25 @@ def test_what_zig_refuses_is_built_by_the_images_own_compiler(whb: Whb, tmp_path
     assert "zig" not in (wheel.native_tools or "")
 
 
+def test_what_a_recipe_has_run_before_the_build_is_there_and_what_the_package_has_is_not(
+    whb: Whb, tmp_path: Path
+) -> None:
+    files = c_extension("early", includes='#include "answer.h"', body="return PyLong_FromLong(ANSWER);")
+    files["pyproject.toml"] += (
+        f"[tool.cibuildwheel]\nbefore-build = 'exit 7'  # {tmp_path.stat().st_mtime_ns}\n"
+        "[tool.cibuildwheel.environment]\nPACKAGES_OWN = '1'\n"
+    )
+    arguments = ("build", *requirement("early", sdist(tmp_path, "early", files)), "--python", "3.12", *BOTH)
+    without = whb(*arguments, cwd=tmp_path, **IN_CONTAINERS)
+    assert without.returncode == 1
+    assert "answer.h" in without.stderr
+    command = 'test -z "$PACKAGES_OWN" && echo "#define ANSWER 42" >{package}/answer.h'
+    (tmp_path / "whb.toml").write_text(f"[packages.early]\nbefore-build = '{command}'\n")
+    done = whb.ok(*arguments, cwd=tmp_path, **IN_CONTAINERS)
+    assert "import ok" in done.stdout
+    assert {wheel.engine for wheel in stored(tmp_path / "wheelhouse").values()} == {"container"}
+
+
 # what is started and what is left
 
 

@@ -113,6 +113,14 @@ def test_what_the_package_says_to_cibuildwheel_does_not_count(tmp_path: Path) ->
     assert (options.dependency_constraints.base_file_path, options.build_frontend.name) == (None, "uv")
 
 
+def test_only_a_recipe_has_something_run_before_the_build(tmp_path: Path) -> None:
+    project = 'before-build = "false"\n'  # of the package's own [tool.cibuildwheel]
+    assert read(tmp_path, order(), project).build_options(identifier(ARM312)).before_build == ""
+    command = 'echo "$A \\" {package}" >x\n'
+    options = read(tmp_path, order(before_build=command), project).build_options(identifier(ARM312))
+    assert options.before_build == command
+
+
 def test_the_container_is_what_was_asked_for(tmp_path: Path) -> None:
     create_args = ("--network", "none", "--volume", "/odd; path/$x:/odd; path/$x:ro")
     options = read(tmp_path, order(create_args=create_args)).build_options("cp312-musllinux_aarch64")
@@ -179,6 +187,7 @@ def test_what_a_package_says_of_the_service_does_not_count() -> None:
     own = "Starting container image x...\nError: no space left on device\n"
     forged = "Cannot connect to the Docker daemon. Is the docker daemon running?\n"
     assert before_the_build(own) == own
+    assert before_the_build(f"{own}\nRunning before_build...\n{forged}\nBuilding wheel...\n") == own
     assert before_the_build(f"Copying project into container...\n\nBuilding wheel...\n{forged}").split() == [
         "Copying",
         "project",

@@ -92,6 +92,12 @@ def test_a_package_that_wants_alpines_is_none_of_its_jobs() -> None:
     assert 'engine = ["cross", "container"]' in why
 
 
+def test_nor_is_one_with_something_to_run_before_the_build() -> None:
+    engine = make_engine(package_tables={"demo": {"before-build": "make headers"}})
+    assert engine.fingerprints(SDIST, ARM) == ()
+    assert engine.why_not(SDIST, ARM).startswith("the recipe of demo has a before-build, which the container engine")
+
+
 @pytest.mark.parametrize(
     ("function", "answer"),
     [

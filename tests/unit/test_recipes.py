@@ -123,6 +123,14 @@ def test_a_recipe_without_alpine_packages_has_the_digest_that_it_had_before_ther
     assert PackageRecipe(apk=("libpq-dev",)).digest != PackageRecipe().digest
 
 
+def test_a_before_build_stands_in_for_that_of_the_shipped_recipe_and_is_part_of_the_key() -> None:
+    recipe = store.load_package_recipe("x", None, {"before-build": "make headers"})
+    assert recipe.before_build == "make headers"
+    assert PackageRecipe(before_build="true").extended(recipe).before_build == "make headers"
+    assert recipe.extended(PackageRecipe()).before_build == "make headers"
+    assert recipe.digest != PackageRecipe().digest
+
+
 ALPINE_NAME = st.text("abZ09+_.-", min_size=1).filter(lambda name: name[0] not in "+.-" and ".apk" not in name)
 
 
@@ -172,6 +180,8 @@ def test_project_may_name_versions_too() -> None:
         ({"apk": ["libxml2-dev=2.13"]}, "'libxml2-dev=2.13' is no name of an Alpine package", '"libxml2-dev"'),
         ({"apk": ["x.apk"]}, "'x.apk' is no name of an Alpine package", None),
         ({"apk": [""]}, "'' is no name of an Alpine package", None),
+        ({"before-build": ["make"]}, "before-build: must be a string", None),
+        ({"before-build": ""}, "before-build: must be a string, and not empty", None),
     ],
 )
 def test_wrong_project_recipe(project: dict[str, object], message: str, hint: str | None) -> None:

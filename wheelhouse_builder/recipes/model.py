@@ -45,6 +45,7 @@ class PackageRecipe:
     applies: str = ""  # the versions that this is for, as a specifier (PEP 440)
     libraries: tuple[str, ...] = ()  # C libraries, found through pkg-config and the placeholders
     apk: tuple[str, ...] = ()  # Alpine packages, for the container engine: what there is no library recipe of
+    before_build: str = ""  # a shell command that cibuildwheel runs before the build, for the container engine
     environment: Mapping[str, str] = field(default_factory=dict)
     config_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEP 517
     network: bool = False  # whether the package's build may use the network: what it fetches there is not checked
@@ -53,9 +54,17 @@ class PackageRecipe:
     def digest(self) -> str:
         """sha256 over all that the recipe says, but not over the libraries' own recipes."""
         said = asdict(self)
-        if not self.apk:
-            del said["apk"]  # it came later: what was built before it keeps its key
+        for later in ("apk", "before_build"):  # they came later: what was built before them keeps its key
+            if not said[later]:
+                del said[later]
         return _digest(said)
+
+    @property
+    def container_only(self) -> str:
+        """What it says that the container engine alone can do, for people; empty if nothing."""
+        if self.apk:
+            return f"names Alpine packages ({', '.join(self.apk)})"
+        return "has a before-build" if self.before_build else ""
 
     def fits(self, version: Version | None) -> bool:
         """Whether the recipe is for this version. A version that is not known is taken for a new one."""
@@ -67,6 +76,7 @@ class PackageRecipe:
             self,
             libraries=tuple(dict.fromkeys(self.libraries + other.libraries)),
             apk=tuple(dict.fromkeys(self.apk + other.apk)),
+            before_build=other.before_build or self.before_build,
             environment={**self.environment, **other.environment},
             config_settings={**self.config_settings, **other.config_settings},
             network=self.network or other.network,
@@ -87,7 +97,7 @@ class PackageRecipe:
 
 def parse_package_recipe(table: Table) -> PackageRecipe:
     """The recipe that a table holds, its placeholders not checked yet. Raises `UsageError`."""
-    table.only("applies", "libraries", "apk", "environment", "config-settings", "network")
+    table.only("applies", "libraries", "apk", "before-build", "environment", "config-settings", "network")
     applies = table.text("applies") if "applies" in table.values else ""
     try:
         SpecifierSet(applies)
@@ -97,6 +107,7 @@ def parse_package_recipe(table: Table) -> PackageRecipe:
         applies=applies,
         libraries=table.texts("libraries"),
         apk=table.texts("apk"),
+        before_build=table.text("before-build") if "before-build" in table.values else "",
         environment=table.text_map("environment"),
         config_settings=table.texts_map("config-settings"),
         network=table.flag("network"),

@@ -51,12 +51,13 @@ _MEANINGS = {
 }
 _TOO_OLD = 7
 _FAILED = "the build in the container failed"
-_BUILDING = "Building wheel"
+_BEFORE, _BUILDING = "Running before_build", "Building wheel"
 # What it prints, and what that is called in progress.
 _STEPS = {
     "Starting container image": "start the container",
     "Copying project into container": "copy the source into the container",
     "Setting up build environment": "look at the container's Python",
+    _BEFORE: "before-build",
     _BUILDING: "build",
     "Repairing wheel": "take the wheel out",
 }
@@ -86,6 +87,7 @@ class Order:
     path: tuple[str, ...]  # folders in the container that come before its PATH; no Python may be in them
     uv: bool  # whether uv is there, to be the front end
     take_wheel: Path  # the program of that name, in the container
+    before_build: str = ""  # a shell command, with cibuildwheel's placeholders
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -126,6 +128,7 @@ def configuration(order: Order, program: str) -> str:
         "dependency-versions": "latest",  # no constraints: they would be for what is in the folder of requirements
         "repair-wheel-command": f"python -I {shlex.quote(str(order.take_wheel))} {{wheel}} {{dest_dir}} {_LIBRARIES}",
         "audit-command": "",
+        "before-build": order.before_build,
     }
     own = [_table("[[tool.cibuildwheel.overrides]]", _override(aim, order.path)) for aim in order.aims]
     return "".join([_table("[tool.cibuildwheel]", common), *own])
@@ -185,7 +188,7 @@ def step_of(line: str) -> str | None:
 
 def before_the_build(log: str) -> str:
     """What cibuildwheel and the container's client say before anything of the package runs, which may say anything."""
-    return log.partition(f"\n{_BUILDING}")[0]
+    return log.partition(f"\n{_BEFORE}")[0].partition(f"\n{_BUILDING}")[0]
 
 
 def python_of(line: str, targets: Sequence[Target]) -> Target | None:

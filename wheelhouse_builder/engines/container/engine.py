@@ -311,6 +311,7 @@ class ContainerEngine:
                 path=(*tools[work.target].path, *(folder for one in prepared.provisions for folder in one.path)),
                 uv=tools[work.target].uv,
                 take_wheel=Path(take_wheel),
+                before_build=prepared.recipe.before_build,
             )
             made = Cibuildwheel(
                 oci=place.oci,

@@ -74,7 +74,7 @@ class CrossEngine:
     def fingerprints(self, source: Source, target: Target) -> tuple[Mapping[str, str], ...]:
         """All that shapes a build without Rust, and one with it; nothing where `why_not` says why."""
         zig, host, recipe = zig_version(), find_python(target.python, self.cache), self._recipe(source)
-        if zig is None or host is None or recipe.apk:
+        if zig is None or host is None or recipe.container_only:
             return ()
         tree = self.target_trees.get(str(target))
         plain = {
@@ -96,11 +96,10 @@ class CrossEngine:
         return plain, {**plain, "rust": f"{rust.version} {rust.commit}, linked by {metadata.version('cargo-zigbuild')}"}
 
     def why_not(self, source: Source, target: Target) -> str:
-        """Why there are no `fingerprints`: it wants zig, a host Python of the minor, and no package of Alpine."""
-        if names := self._recipe(source).apk:
-            wanted = f"the recipe of {source.name} names Alpine packages ({', '.join(names)})"
+        """Why there are no `fingerprints`: it wants zig, a host Python of the minor, and a recipe for it."""
+        if wanted := self._recipe(source).container_only:
             how = 'engine = ["cross", "container"]; `whb doctor --engine container` says what it lacks here'
-            return f"{wanted}, which the container engine alone can have: {how}"
+            return f"the recipe of {source.name} {wanted}, which the container engine alone can have: {how}"
         minor = target.python_version
         return f"no zig or no Python {minor} to build with: `whb doctor --install --python {minor}` gets it"
 
