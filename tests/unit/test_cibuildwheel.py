@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from cibuildwheel import errors
 from cibuildwheel.frontend import parse_config_settings, prepare_config_settings
 from cibuildwheel.options import CommandLineArguments, Options
 from cibuildwheel.platforms import get_build_identifiers, linux
@@ -19,6 +20,7 @@ from wheelhouse_builder.engines.container.cibuildwheel import (
     configuration,
     identifier,
     keep_files,
+    meaning_of,
     step_of,
     taken_peak,
     wheels_for,
@@ -181,6 +183,23 @@ def test_phases_are_told_as_they_begin() -> None:
         hear(line)
     assert told == ["start the container", "build"]
     assert step_of("    + Building wheel") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (errors.FatalError("x"), "the build in the container failed"),
+        (errors.ConfigurationError("x"), "cibuildwheel does not take the source or its configuration"),
+        (errors.NothingToDoError("x"), "the source is not for this Python, as its requires-python says"),
+        (errors.BuildProducedNoWheelError(), "the build backend made no wheel"),
+        (errors.AlreadyBuiltWheelError("x.whl"), "the build made one wheel twice, under one name"),
+        (errors.RepairStepProducedNoWheelError(), "the wheel that was built could not be taken out of the container"),
+        (errors.RepairStepProducedMultipleWheelsError(["a.whl", "b.whl"]), "could not be taken out of the container"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_exit_codes_of_cibuildwheel_mean(error: errors.FatalError, meaning: str) -> None:
+    assert meaning_of(error.return_code).endswith(meaning)
 
 
 def test_what_a_package_says_of_the_service_does_not_count() -> None:

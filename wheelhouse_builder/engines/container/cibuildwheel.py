@@ -47,10 +47,10 @@ _MEANINGS = {
     2: "cibuildwheel does not take the source or its configuration",
     3: "the source is not for this Python, as its requires-python says",
     6: "the build made one wheel twice, under one name",
+    8: "the wheel that was built could not be taken out of the container",
     10: "the build backend made no wheel",
 }
 _TOO_OLD = 7
-_FAILED = "the build in the container failed"
 _BEFORE, _BUILDING = "Running before_build", "Building wheel"
 # What it prints, and what that is called in progress.
 _STEPS = {
@@ -186,6 +186,11 @@ def step_of(line: str) -> str | None:
     return next((step for start, step in _STEPS.items() if line.startswith(start)), None)
 
 
+def meaning_of(code: int) -> str:
+    """Why there is no wheel, by cibuildwheel's exit code (cibuildwheel/errors.py), for people."""
+    return _MEANINGS.get(code, "the build in the container failed")
+
+
 def before_the_build(log: str) -> str:
     """What cibuildwheel and the container's client say before anything of the package runs, which may say anything."""
     return log.partition(f"\n{_BEFORE}")[0].partition(f"\n{_BUILDING}")[0]
@@ -288,7 +293,7 @@ class Cibuildwheel:
             said = before_the_build(log.read(_OWN_CHARACTERS))
         if trouble := self.oci.trouble(said):
             return trouble
-        return JobError(_MEANINGS.get(code, _FAILED), log=self.log, tail=tail_of(self.log))
+        return JobError(meaning_of(code), log=self.log, tail=tail_of(self.log))
 
 
 def _supervised(oci: Oci, job: str) -> list[str]:
